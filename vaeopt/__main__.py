@@ -1,0 +1,5 @@
+"""``python -m vaeopt``."""
+
+from vaeopt.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Floor 0: errors, data types, settings and seeds that every other floor stands on."""

@@ -1,0 +1,68 @@
+"""What a user can fix: one line that names the setting and the remedy, exit status 2."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["DataError", "Mistake", "SettingsError", "StudyError", "VaeoptError"]
+
+
+class VaeoptError(Exception):
+    """Something that the user can put right.
+
+    Args:
+        message: what was expected and what came, without a final full stop.
+        setting: dotted path of the setting to change, where there is one.
+        remedy: what to do about it, without a final full stop.
+    """
+
+    def __init__(
+        self, message: str, *, setting: str | None = None, remedy: str | None = None
+    ) -> None:
+        self.message = message
+        self.setting = setting
+        self.remedy = remedy
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        """One line: ``setting: message; remedy``."""
+        head = f"{self.setting}: " if self.setting else ""
+        tail = f"; {self.remedy}" if self.remedy else ""
+        return " ".join(f"{head}{self.message}{tail}".split())
+
+
+class DataError(VaeoptError):
+    """An image, a table or a data set that cannot be used as asked."""
+
+
+class StudyError(VaeoptError):
+    """A study, a trial or a storage that cannot be used as asked."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong setting: where it stands and what is wrong with it."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+    def __str__(self) -> str:
+        """``dotted.path: message``."""
+        where = ".".join(str(part) for part in self.path)
+        return f"{where}: {self.message}" if where else self.message
+
+    def below(self, *prefix: str | int) -> "Mistake":
+        """The same mistake seen from ``prefix`` further up."""
+        return Mistake((*prefix, *self.path), self.message)
+
+
+# A ValueError too, so that pydantic collects it beside the mistakes of sibling fields.
+class SettingsError(VaeoptError, ValueError):
+    """Settings that do not hold; carries every mistake that was found, not only the first."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes: Sequence[Mistake] = tuple(mistakes)
+        super().__init__("; ".join(str(mistake) for mistake in self.mistakes))
+
+    def below(self, *prefix: str | int) -> "SettingsError":
+        """The same mistakes seen from ``prefix`` further up."""
+        return SettingsError(mistake.below(*prefix) for mistake in self.mistakes)

@@ -1,0 +1,1 @@
+"""Gaussian mixtures: densities, responsibilities and the criteria built on them."""

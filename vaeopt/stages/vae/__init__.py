@@ -1,0 +1,17 @@
+"""The invariant VAE: settings, encoder, decoder, training, and use of a trained one."""
+
+from vaeopt.stages.vae.encode import decode, encode
+from vaeopt.stages.vae.files import load_vae, save_vae
+from vaeopt.stages.vae.invariances import Invariance
+from vaeopt.stages.vae.settings import VaeSettings
+from vaeopt.stages.vae.train import train
+
+__all__ = [
+    "Invariance",
+    "VaeSettings",
+    "decode",
+    "encode",
+    "load_vae",
+    "save_vae",
+    "train",
+]

@@ -1,0 +1,74 @@
+"""Latents -> logits of the pixels."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from vaeopt.kernels.grid import pixel_grid, transform
+from vaeopt.stages.vae.invariances import compose
+
+__all__ = ["SpatialDecoder", "VanillaDecoder"]
+
+
+class VanillaDecoder(nn.Module):
+    """Fully connected layers with tanh, then one linear layer to all pixels."""
+
+    def __init__(self, n_pixels: int, latent_dim: int, *, width: int, depth: int) -> None:
+        super().__init__()
+        sizes = [latent_dim] + [width] * depth
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.out = nn.Linear(width, n_pixels)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(n, latent_dim) -> logits (n, n_pixels)."""
+        h = latents
+        for layer in self.hidden:
+            h = layer(h).tanh()
+        logits: Tensor = self.out(h)
+        return logits
+
+
+class SpatialDecoder(nn.Module):
+    """The same small network for every pixel, asked at transformed coordinates.
+
+    The first layer is tanh(W_c g' + b + W_z z); ``depth`` more layers with tanh follow, then a
+    linear layer to one logit (pyroVED's ``sDecoderNet``).
+    """
+
+    grid: Tensor
+
+    def __init__(
+        self,
+        size_px: int,
+        latent_dim: int,
+        *,
+        invariances: tuple[str, ...],
+        n_codes: int,
+        prior_sd: Mapping[str, float],
+        width: int,
+        depth: int,
+    ) -> None:
+        super().__init__()
+        self.invariances = invariances
+        self.n_codes = n_codes
+        self.prior_sd = dict(prior_sd)
+        self.coordinates = nn.Linear(2, width)
+        self.content = nn.Linear(latent_dim, width, bias=False)
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.out = nn.Linear(width, 1)
+        # Not in state_dict: it follows from size_px, which is part of a saved configuration.
+        self.register_buffer("grid", pixel_grid(size_px), persistent=False)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(n, n_codes + latent_dim), codes first -> logits (n, n_pixels)."""
+        codes, content = latents[:, : self.n_codes], latents[:, self.n_codes :]
+        linear, offset = compose(self.invariances, codes, self.prior_sd)
+        seen = transform(self.grid, linear, offset)
+        # Content is added per patch and broadcast over pixels rather than repeated in memory.
+        h = torch.tanh(self.coordinates(seen) + self.content(content).unsqueeze(1))
+        for layer in self.hidden:
+            h = layer(h).tanh()
+        logits: Tensor = self.out(h).squeeze(-1)
+        return logits

@@ -1,0 +1,76 @@
+"""Encoder and decoder together, and the loss that trains them."""
+
+import torch
+from torch import Tensor, nn
+
+from vaeopt.core.types import TrainedVae
+from vaeopt.kernels.elbo import fast as elbo
+from vaeopt.stages.vae.decoder import SpatialDecoder, VanillaDecoder
+from vaeopt.stages.vae.encoder import Encoder
+from vaeopt.stages.vae.settings import VaeSettings
+
+__all__ = ["InvariantVae", "build", "restore"]
+
+
+class InvariantVae(nn.Module):
+    """An invariant VAE on square windows.
+
+    Latents stand in the order codes (rotation, translation, scale), content.
+    """
+
+    def __init__(self, settings: VaeSettings, size_px: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.size_px = size_px
+        shape = {"width": settings.width, "depth": settings.depth}
+        n_pixels = size_px**2
+        self.encoder = Encoder(n_pixels, settings.n_codes + settings.latent_dim, **shape)
+        self.decoder: VanillaDecoder | SpatialDecoder
+        if settings.invariances:
+            self.decoder = SpatialDecoder(
+                size_px,
+                settings.latent_dim,
+                invariances=settings.invariances,
+                n_codes=settings.n_codes,
+                prior_sd=settings.prior_sd.model_dump(),
+                **shape,
+            )
+        else:
+            self.decoder = VanillaDecoder(n_pixels, settings.latent_dim, **shape)
+
+    def loss(self, patches: Tensor, noise: Tensor) -> Tensor:
+        """-ELBO of each patch with the KL scaled by kl_scale * n_pixels (REWARDS section 1.4).
+
+        Args:
+            patches: (n, n_pixels) in [0, 1].
+            noise: (n, n_codes + latent_dim) standard normal draws.
+
+        Returns:
+            (n,) [nats]
+        """
+        settings = self.settings
+        mean, std = self.encoder(patches)
+        sample = mean + std * noise
+        logits = self.decoder(sample)
+        nll = elbo.nll(patches, logits, settings.likelihood, gaussian_sd=settings.gaussian_sd)
+        if settings.kl_estimator == "analytic":
+            kl = elbo.kl_gaussian(mean, std)
+        else:
+            kl = elbo.kl_sampled(sample, noise, std)
+        return nll.sum(-1) + settings.kl_scale * self.size_px**2 * kl.sum(-1)
+
+
+def build(settings: VaeSettings, size_px: int, *, seed: int) -> InvariantVae:
+    """A new model with torch's default weights drawn from ``seed``; global state is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return InvariantVae(settings, size_px)
+
+
+def restore(vae: TrainedVae) -> InvariantVae:
+    """The model that a :class:`TrainedVae` describes, on the CPU, ready to be used."""
+    model = build(VaeSettings(**vae.config), vae.window_px, seed=0)
+    # A copy: arrays may be read-only, and a model must not share memory with a frozen record.
+    state = {name: torch.tensor(array) for name, array in vae.weights.items()}
+    model.load_state_dict(state)
+    return model.eval()

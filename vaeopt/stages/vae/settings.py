@@ -1,0 +1,87 @@
+"""Everything that decides how the VAE is built and trained."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, field_validator
+
+from vaeopt.core.errors import Mistake, SettingsError
+from vaeopt.core.settings import Settings, Tuple, nearest
+from vaeopt.stages.vae.invariances import known, ordered
+
+__all__ = ["Likelihood", "PriorSd", "VaeSettings"]
+
+Likelihood = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
+
+
+class PriorSd(Settings):
+    """Standard deviation of the geometry under its prior; acts only where the invariance is on."""
+
+    rotation: PositiveFloat = 1.0
+    """[rad]"""
+    translation: PositiveFloat = 0.1
+    """[half windows]"""
+    scale: PositiveFloat = 0.1
+    """[relative]"""
+
+
+def _names(value: object) -> object:
+    # A study file may write a set as in a plot legend: "rotation+translation", "none".
+    if isinstance(value, str):
+        return tuple(word for word in re.split(r"\s*\+\s*", value.strip()) if word != "none")
+    return value
+
+
+class VaeSettings(Settings):
+    """An invariant VAE with fully connected encoder; preset ``paper`` is in the docs."""
+
+    latent_dim: Annotated[int, Field(ge=1, le=64)] = 2
+    """content latents, the geometry not counted"""
+    invariances: Annotated[tuple[str, ...], Tuple, BeforeValidator(_names)] = ("rotation",)
+    """any of rotation, translation, scale; none of them: a vanilla VAE"""
+    prior_sd: PriorSd = PriorSd()
+    """how far patches are expected to turn, shift and scale"""
+    width: Annotated[int, Field(ge=1, le=4096)] = 128
+    """units of each hidden layer"""
+    depth: Annotated[int, Field(ge=1, le=16)] = 2
+    """hidden layers of the encoder and of the decoder (a spatial decoder has one more)"""
+    likelihood: Likelihood = "bernoulli"
+    """of grey pixels in [0, 1]"""
+    gaussian_sd: PositiveFloat = 0.5
+    """noise of the gaussian likelihood [image range]"""
+    kl_scale: Annotated[float, Field(ge=0)] = 0.001
+    """kappa: the KL is weighted with kappa times the number of pixels (REWARDS section 1.4)"""
+    kl_estimator: Literal["analytic", "sampled"] = "analytic"
+    """sampled: the one-sample estimate of Pyro's Trace_ELBO, noisier, same expectation"""
+    epochs: PositiveInt = 200
+    """passes over all patches"""
+    batch_size: PositiveInt = 128
+    """patches per step"""
+    learning_rate: PositiveFloat = 1e-3
+    """of Adam"""
+    patience_epochs: Annotated[int, Field(ge=0)] = 0
+    """stop when the mean loss of this many epochs no longer improves on as many before; 0: never"""
+    min_improvement: Annotated[float, Field(ge=0, lt=1)] = 1e-3
+    """what counts as improvement, as a fraction of the loss range seen so far"""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """auto (a GPU where there is one), cpu, or cuda:N"""
+
+    @field_validator("invariances")
+    @classmethod
+    def _known_invariances(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        mistakes = [
+            Mistake((), f"unknown invariance {name!r}; {nearest(name, known())}")
+            for name in value
+            if name not in known()
+        ]
+        if len(set(value)) < len(value):
+            mistakes.append(Mistake((), "an invariance is named twice"))
+        if mistakes:
+            raise SettingsError(mistakes)
+        return ordered(value)
+
+    @property
+    def n_codes(self) -> int:
+        """Pose latents of all invariances."""
+        members = known()
+        return sum(members[name].n_codes for name in self.invariances)

@@ -1,0 +1,104 @@
+"""The training loop: the one mutable place of the flow."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from vaeopt.core.seeds import Seeds
+from vaeopt.core.types import Micrograph, Patches, TrainedVae
+from vaeopt.stages.vae.device import resolve_device
+from vaeopt.stages.vae.model import InvariantVae, build
+from vaeopt.stages.vae.settings import VaeSettings
+
+__all__ = ["train"]
+
+EpochHook = Callable[[int, int, float], None]
+
+
+def train(
+    settings: VaeSettings,
+    patches: Patches,
+    *,
+    seeds: Seeds,
+    micrograph: Micrograph | None = None,
+    on_epoch: EpochHook | None = None,
+) -> TrainedVae:
+    """Train one VAE on all patches with Adam.
+
+    Patches go to the device once; shuffling and noise of an epoch are drawn on the CPU, so that
+    every device sees the same numbers; the host waits once per epoch, for the loss.
+
+    Args:
+        settings: model and recipe.
+        patches: what to learn.
+        seeds: weights, shuffling and noise derive from it and from nothing else.
+        micrograph: recorded with the model (scaling, pixel size) so that it can be used on the
+            next image.
+        on_epoch: called after each epoch with (epoch, epochs, loss per patch [nats]).
+    """
+    device = resolve_device(settings.device)
+    model = build(settings, patches.size_px, seed=seeds.integer("vae-weights")).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    data = torch.tensor(patches.pixels.reshape(len(patches), -1), device=device)
+    generator = torch.Generator().manual_seed(seeds.integer("vae-noise"))
+    losses: list[float] = []
+    diverged = False
+    good = _snapshot(model)
+    for epoch in range(settings.epochs):
+        loss = _epoch(model, optimizer, data, generator)
+        diverged = not np.isfinite(loss)
+        if diverged:
+            break
+        losses.append(loss)
+        good = _snapshot(model)
+        if on_epoch is not None:
+            on_epoch(epoch + 1, settings.epochs, loss)
+        if _plateau(losses, settings.patience_epochs, settings.min_improvement):
+            break
+    return TrainedVae(
+        config=settings.to_table(),
+        window_px=patches.size_px,
+        weights={name: value.cpu().numpy().copy() for name, value in good.items()},
+        loss_nats=np.asarray(losses),
+        diverged=diverged,
+        pixel_scaling=micrograph.scaling if micrograph else None,
+        pixel_size_nm=micrograph.pixel_size_nm if micrograph else None,
+    )
+
+
+def _snapshot(model: InvariantVae) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _epoch(
+    model: InvariantVae,
+    optimizer: torch.optim.Optimizer,
+    data: torch.Tensor,
+    generator: torch.Generator,
+) -> float:
+    """One pass over shuffled patches; returns the mean loss per patch [nats]."""
+    settings, n = model.settings, len(data)
+    order = torch.randperm(n, generator=generator).to(data.device)
+    noise = torch.randn(n, settings.n_codes + settings.latent_dim, generator=generator)
+    noise = noise.to(data.device)
+    total = torch.zeros((), device=data.device)
+    for start in range(0, n, settings.batch_size):
+        index = order[start : start + settings.batch_size]
+        loss = model.loss(data[index], noise[start : start + settings.batch_size])
+        optimizer.zero_grad(set_to_none=True)
+        loss.mean().backward()  # type: ignore[no-untyped-call]  # torch's stub
+        optimizer.step()
+        total += loss.detach().sum()
+    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        return float("nan")  # the last step broke the weights after its loss had been counted
+    return float(total) / n
+
+
+def _plateau(losses: list[float], patience: int, min_improvement: float) -> bool:
+    """Whether the last ``patience`` epochs are no better on average than as many before."""
+    if patience == 0 or len(losses) < 2 * patience:
+        return False
+    now, before = np.mean(losses[-patience:]), np.mean(losses[-2 * patience : -patience])
+    # Relative to the range, not to the loss: a likelihood has no natural zero.
+    return bool(before - now < min_improvement * (max(losses) - min(losses)))

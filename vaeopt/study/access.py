@@ -1,0 +1,109 @@
+"""Reading a study: its trials as a table, the run of a trial, one walk without Optuna."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+
+from vaeopt.core.types import WorkflowRun
+from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.optimize import Progress, run_once
+from vaeopt.study.pareto import front, margin, pick
+from vaeopt.study.records import FAILURE, restore
+from vaeopt.study.session import prepare
+from vaeopt.study.storage import load_study as _load_study
+
+__all__ = ["load_study", "load_trial", "metric_names", "run", "status_lines", "trials_frame"]
+
+
+def metric_names(study: optuna.Study) -> list[str]:
+    """Names of the rewards, in order."""
+    return study.metric_names or [f"value_{i}" for i in range(len(study.directions))]
+
+
+def run(
+    study: str | Path | StudySettings | StudyFile,
+    *,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> WorkflowRun:
+    """Walk once through all stages with the settings as written, without Optuna.
+
+    Args:
+        study: a study folder, a ``.toml`` file, or settings made in Python.
+        overrides: ``path=value`` assignments, e.g. ``patches.size_px=13``.
+        progress: told of every epoch.
+    """
+    return run_once(prepare(open_study(study, overrides=overrides)), progress=progress)
+
+
+def load_study(study: str | Path | StudyFile, *, storage: str | None = None) -> optuna.Study:
+    """The Optuna study that a study file has made before; nothing is created or trained."""
+    return _load_study(open_study(study), storage)
+
+
+def load_trial(
+    study: str | Path | StudyFile, trial: int | str = "best", *, storage: str | None = None
+) -> WorkflowRun:
+    """The run of a finished trial, rebuilt from its files without training."""
+    file = open_study(study)
+    found = pick(_load_study(file, storage), str(trial))
+    return restore(found, prepare(file))
+
+
+def trials_frame(study: optuna.Study) -> pd.DataFrame:
+    """One row per trial that has ended: state, rewards, parameters, and why it may not win."""
+    names = metric_names(study)
+    on_front = {trial.number for trial in front(study)}
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        if not trial.state.is_finished():
+            continue
+        complete = trial.state == TrialState.COMPLETE
+        primitives = trial.user_attrs.get("vaeopt:primitives", {})
+        reasons = primitives.get("collapse", {}).get("reasons", [])
+        failure = trial.user_attrs.get(FAILURE, {})
+        rows.append(
+            {
+                "trial": trial.number,
+                "state": trial.state.name.lower(),
+                "feasible": complete and margin(trial) <= 0,
+                "front": trial.number in on_front,
+                **dict(zip(names, trial.values if complete else [None] * len(names), strict=True)),
+                **trial.params,
+                "components": primitives.get("mixture", {}).get("n_components"),
+                "seconds": trial.duration.total_seconds() if trial.duration else None,
+                "reason": "; ".join(reasons) or failure.get("message", ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def status_lines(study: optuna.Study, wanted: int) -> list[str]:
+    """How far a study is, for the terminal.
+
+    Args:
+        study: running or not, here or elsewhere.
+        wanted: finished trials that the study file asks for.
+    """
+    trials = study.get_trials(deepcopy=False)
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    collapsed = sum(margin(t) > 0 for t in complete)
+    failed = sum(t.state == TrialState.FAIL for t in trials)
+    running = sum(t.state == TrialState.RUNNING for t in trials)
+    lines = [
+        f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
+        f"{failed} failed or interrupted, {running} running",
+    ]
+    durations = [t.duration.total_seconds() for t in complete if t.duration]
+    if durations:
+        mean = sum(durations) / len(durations)
+        left = mean * max(0, wanted - len(complete))
+        lines.append(f"time      {mean:.1f} s per trial, about {left / 60:.0f} min left")
+    names = metric_names(study)
+    for trial in front(study)[:5]:
+        values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))
+        lines.append(f"best      trial {trial.number}: {values}")
+    return lines

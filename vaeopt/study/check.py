@@ -1,0 +1,72 @@
+"""A study checked to the last shape, without training."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from vaeopt.core.errors import DataError
+from vaeopt.stages.patches import cut
+from vaeopt.stages.vae.device import resolve_device
+from vaeopt.stages.vae.model import build
+from vaeopt.study.file import StudyFile
+from vaeopt.study.session import Session, prepare
+
+__all__ = ["check"]
+
+
+def check(file: StudyFile) -> Iterator[str]:
+    """Load, detect, cut and build at the ends of the search space; yields what was found.
+
+    Raises:
+        VaeoptError: whatever would make a trial fail.
+    """
+    session = prepare(file)
+    image, space = session.micrograph, session.space
+    height, width = image.pixels.shape
+    size = "" if image.pixel_size_nm is None else f", {image.pixel_size_nm:.4g} nm per pixel"
+    yield f"image       {image.name}: {height} x {width} px{size}"
+    room = session.comparison.largest_window_px
+    yield f"key points  {len(session.keypoints)}, with room for {room} px"
+    yield f"mixture     fitted to {session.comparison.n_fit} points in every trial"
+    device = resolve_device(file.settings.workflow.vae.device)
+    yield f"device      {device}"
+    yield from _shapes(session)
+    count = space.n_points
+    yield f"search      {len(space.entries)} settings, {count or 'infinitely many'} points"
+    for name, entry in space.distributions.items():
+        yield f"            {name}: {entry}"
+    yield f"rewards     {_rewards(session)}"
+    for warning in space.warnings():
+        yield f"warning     {warning}"
+    yield f"study {file.settings.name!r} is fine"
+
+
+def _rewards(session: Session) -> str:
+    rewards = session.file.settings.workflow.rewards
+    return ", ".join(f"{reward.label} ({reward.direction})" for reward in rewards)
+
+
+def _shapes(session: Session) -> Iterator[str]:
+    """One forward pass of two patches at every combination of extreme windows and models."""
+    seen: set[str] = set()
+    for at_window in session.space.corners("patches."):
+        patches = cut(at_window.patches, session.micrograph, session.keypoints)
+        pixels = torch.from_numpy(patches.pixels[:2].reshape(min(2, len(patches)), -1).copy())
+        if not np.isfinite(patches.pixels).all():
+            raise DataError("patches hold NaN", setting="image")
+        for at_model in session.space.corners("vae."):
+            model = build(at_model.vae, patches.size_px, seed=0)
+            latents = at_model.vae.n_codes + at_model.vae.latent_dim
+            noise = torch.zeros(len(pixels), latents)
+            with torch.no_grad():
+                model.loss(pixels, noise)
+            weights = sum(p.numel() for p in model.parameters())
+            kind = "+".join(at_model.vae.invariances) or "none"
+            line = (
+                f"model       {patches.size_px} px, {kind}, {at_model.vae.latent_dim} latents: "
+                f"{weights} weights"
+            )
+            if line not in seen:
+                seen.add(line)
+                yield line

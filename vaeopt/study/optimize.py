@@ -1,0 +1,229 @@
+"""The loop: ask Optuna, walk the workflow, tell Optuna; create or resume."""
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from vaeopt.core.errors import StudyError
+from vaeopt.core.seeds import Seeds, derive
+from vaeopt.core.types import WorkflowRun
+from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.pareto import finished
+from vaeopt.study.records import (
+    FAILURE,
+    INTERRUPTED,
+    RETRY_OF,
+    SEED_NUMBER,
+    WORKER,
+    attach,
+    record_failure,
+    set_constraint,
+    settings_of,
+    worker_name,
+)
+from vaeopt.study.resume import requeue_interrupted
+from vaeopt.study.session import Session, prepare
+from vaeopt.study.storage import create_or_load, storage_url
+from vaeopt.workflow import Workflow, rewards_of, walk
+
+__all__ = ["Progress", "Replay", "optimize", "replay", "run_once"]
+
+_FAILURES_IN_A_ROW = 5
+
+
+class Progress(Protocol):
+    """What a caller may want to show while a study runs."""
+
+    def started(self, study: optuna.Study, session: Session, total: int) -> None:
+        """Before the first trial; ``total`` finished trials are wanted."""
+
+    def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
+        """After each training epoch."""
+
+    def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """After each trial, failed ones included."""
+
+
+class _Silent:
+    def started(self, study: optuna.Study, session: Session, total: int) -> None: ...
+
+    def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None: ...
+
+    def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None: ...
+
+
+def optimize(
+    study: str | Path | StudySettings | StudyFile,
+    *,
+    n_trials: int | None = None,
+    timeout_s: float | None = None,
+    storage: str | None = None,
+    folder: str | Path | None = None,
+    progress: Progress | None = None,
+) -> optuna.Study:
+    """Create a study or go on with it until it has ``n_trials`` finished trials.
+
+    Args:
+        study: a study folder, a ``.toml`` file, or settings made in Python.
+        n_trials: total of finished trials; that of the study file if left out.
+        timeout_s: start no trial after this many seconds.
+        storage: Optuna storage URL; a SQLite file beside the study file if left out.
+        folder: where outputs of settings made in Python belong.
+        progress: told of every epoch and trial.
+
+    Returns:
+        A plain Optuna study.
+
+    Raises:
+        VaeoptError: for whatever the user can put right; nothing has been written then.
+        KeyboardInterrupt: Ctrl-C; the running trial is marked and will be run again.
+    """
+    file = open_study(study, folder=folder)
+    session = prepare(file)
+    total = n_trials if n_trials is not None else file.settings.optuna.n_trials
+    limit = timeout_s if timeout_s is not None else file.settings.optuna.timeout_s
+    show: Progress = progress or _Silent()
+    with _quiet_optuna():
+        optuna_study = create_or_load(session, storage_url(file, storage))
+        requeue_interrupted(optuna_study)
+        show.started(optuna_study, session, total)
+        _loop(optuna_study, session, total, limit, show)
+    return optuna_study
+
+
+def _loop(
+    study: optuna.Study, session: Session, total: int, limit_s: float | None, show: Progress
+) -> None:
+    start = time.monotonic()
+    failures = 0
+    while len(finished(study)) < total and not _exhausted(study, session):
+        if limit_s is not None and time.monotonic() - start >= limit_s:
+            return
+        trial = _ask(study, session)
+        _one_trial(study, session, trial, show)
+        done = study.get_trials(deepcopy=False)[trial.number]
+        show.trial_done(study, done)
+        failures = failures + 1 if done.state == TrialState.FAIL else 0
+        if failures >= _FAILURES_IN_A_ROW:
+            reason = done.user_attrs.get(FAILURE, {})
+            raise StudyError(
+                f"{failures} trials failed in a row; the last with "
+                f"{reason.get('type')}: {reason.get('message')}",
+                remedy="see vaeopt:failure among the trial's attributes in the dashboard",
+            )
+
+
+def _exhausted(study: optuna.Study, session: Session) -> bool:
+    """Whether a sampler that tries every point once has tried them all."""
+    sampler = session.file.settings.optuna.sampler
+    if not sampler.finite_space:
+        return False
+    points = {tuple(sorted(trial.params.items())) for trial in finished(study)}
+    return len(points) >= (session.space.n_points or 0)
+
+
+def _ask(study: optuna.Study, session: Session) -> Trial:
+    """The next trial, waiting ones first, from a sampler seeded for this trial alone."""
+    settings = session.file.settings
+    # Retries do not count: a study that was interrupted meets the same sampler states.
+    number = sum(RETRY_OF not in t.user_attrs for t in study.get_trials(deepcopy=False))
+    seed = int(derive(settings.optuna.seed, number, "sampler").generate_state(1)[0])
+    study.sampler = settings.optuna.sampler.build(seed=seed, grid=session.space.grid())
+    trial = study.ask(fixed_distributions=dict(session.space.distributions))
+    trial.set_user_attr(WORKER, worker_name())
+    if SEED_NUMBER not in trial.user_attrs:
+        trial.set_user_attr(SEED_NUMBER, number)
+    return trial
+
+
+def _one_trial(study: optuna.Study, session: Session, trial: Trial, show: Progress) -> None:
+    """Evaluate one trial and tell the result; whatever happens, the trial ends."""
+    try:
+        workflow = session.space.settings_for(trial.params)
+        run = _walk(session, workflow, trial.user_attrs[SEED_NUMBER], show.epoch)
+        values = list(rewards_of(workflow, run).values())
+        attach(trial, run, workflow, session.file.artefacts)
+        set_constraint(trial, run.collapse.margin)  # last: a sampler must not see it half-done
+    except Exception as error:
+        record_failure(trial, error)
+        study.tell(trial, state=TrialState.FAIL)
+        return
+    except BaseException:  # Ctrl-C, a signal: the trial is run again at the next start
+        trial.set_user_attr(INTERRUPTED, True)
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    # A sampler whose finite space is used up stops Optuna's own loop, which is not the one that
+    # runs here, and raises for it; the values are stored all the same.
+    finite = session.file.settings.optuna.sampler.finite_space
+    with suppress(*([RuntimeError] if finite else [])):
+        study.tell(trial, values)
+
+
+def _walk(
+    session: Session,
+    workflow: Workflow,
+    seed_number: int,
+    on_epoch: Callable[[int, int, float], None] | None,
+) -> WorkflowRun:
+    return walk(
+        workflow,
+        session.micrograph,
+        comparison=session.comparison,
+        seeds=Seeds(session.file.settings.optuna.seed, seed_number),
+        cache=session.cache,
+        folder=session.file.folder,
+        on_epoch=on_epoch,
+    )
+
+
+def run_once(session: Session, *, progress: Progress | None = None) -> WorkflowRun:
+    """One walk with the settings as written, no Optuna; seeded as trial 0 would be."""
+    show: Progress = progress or _Silent()
+    return _walk(session, session.file.settings.workflow, 0, show.epoch)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Values of a trial as recorded and as they come out again."""
+
+    number: int
+    recorded: dict[str, float]
+    repeated: dict[str, float]
+
+    def differences(self, tolerance: float) -> dict[str, float]:
+        """Relative differences above ``tolerance``, by reward."""
+        found = {}
+        for name, was in self.recorded.items():
+            difference = abs(self.repeated[name] - was) / max(abs(was), 1e-12)
+            if difference > tolerance:
+                found[name] = difference
+        return found
+
+
+def replay(
+    study: optuna.Study, session: Session, trial: FrozenTrial, *, progress: Progress | None = None
+) -> Replay:
+    """Run a finished trial again from its record alone; nothing is stored."""
+    show: Progress = progress or _Silent()
+    workflow = settings_of(trial)
+    run = _walk(session, workflow, trial.user_attrs[SEED_NUMBER], show.epoch)
+    names = [reward.label for reward in workflow.rewards]
+    recorded = dict(zip(names, trial.values, strict=True))
+    return Replay(trial.number, recorded, rewards_of(workflow, run))
+
+
+@contextmanager
+def _quiet_optuna() -> Any:
+    """Optuna logs a line per trial; progress is shown by us."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

@@ -1,0 +1,102 @@
+"""Which finished trials are good: feasible ones, the front, and a compromise on it."""
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from vaeopt.core.errors import StudyError
+from vaeopt.core.types import Floats
+
+__all__ = ["best", "compromise", "costs", "feasible", "finished", "front", "margin", "pick"]
+
+
+def finished(study: optuna.Study) -> list[FrozenTrial]:
+    """COMPLETE trials, collapsed ones included."""
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def margin(trial: FrozenTrial) -> float:
+    """Constraint of a trial: positive if its latents are not fit to be scored."""
+    return max(trial.constraints.values(), default=0.0)
+
+
+def feasible(study: optuna.Study) -> list[FrozenTrial]:
+    """COMPLETE trials that did not collapse."""
+    return [trial for trial in finished(study) if margin(trial) <= 0]
+
+
+def costs(study: optuna.Study, trials: list[FrozenTrial]) -> Floats:
+    """(n, objectives) values with every objective to be minimised."""
+    maximize = optuna.study.StudyDirection.MAXIMIZE
+    signs = [-1.0 if d == maximize else 1.0 for d in study.directions]
+    values = np.asarray([trial.values for trial in trials], np.float64)
+    return np.asarray(values.reshape(len(trials), len(signs)) * signs)
+
+
+def front(study: optuna.Study) -> list[FrozenTrial]:
+    """Non-dominated feasible trials, best first in the first objective.
+
+    Of trials with equal values the earliest stands for all.
+    """
+    trials = feasible(study)
+    values = costs(study, trials)
+    chosen: list[int] = []
+    for i, value in enumerate(values):
+        dominated = (values <= value).all(axis=1) & (values < value).any(axis=1)
+        repeated = bool((values[:i] == value).all(axis=1).any())
+        if not dominated.any() and not repeated:
+            chosen.append(i)
+    return [trials[i] for i in sorted(chosen, key=lambda i: tuple(values[i]))]
+
+
+def compromise(study: optuna.Study) -> FrozenTrial | None:
+    """The trial of the front nearest to the ideal point, all objectives counting the same.
+
+    Objectives are scaled to [0, 1] by the feasible extremes; the distance is the augmented
+    Chebyshev max f + 0.05 sum f (REWARDS 9.5). None if nothing is feasible.
+    """
+    trials = feasible(study)
+    if not trials:
+        return None
+    values = costs(study, trials)
+    low, high = values.min(axis=0), values.max(axis=0)
+    scaled = (values - low) / np.where(high > low, high - low, 1.0)
+    distance = scaled.max(axis=1) + 0.05 * scaled.sum(axis=1)
+    return trials[int(np.argmin(distance))]
+
+
+def best(study: optuna.Study) -> FrozenTrial:
+    """The best trial of one objective, or the compromise of several.
+
+    Raises:
+        StudyError: no finished trial, or all of them collapsed.
+    """
+    chosen = compromise(study)
+    if chosen is None:
+        count = len(finished(study))
+        what = "has no finished trial yet" if count == 0 else f"has {count} trials, all collapsed"
+        raise StudyError(
+            f"study {study.study_name!r} {what}",
+            remedy="run more trials"
+            if count == 0
+            else "lower vae.kl_scale, or loosen latent_filter in a new study",
+        )
+    return chosen
+
+
+def pick(study: optuna.Study, which: str) -> FrozenTrial:
+    """The trial called ``which``: a number, or ``best``.
+
+    Raises:
+        StudyError: no such finished trial.
+    """
+    if which == "best":
+        return best(study)
+    if not which.isdecimal():
+        raise StudyError(f"--trial {which!r} is neither a number nor 'best'")
+    for trial in finished(study):
+        if trial.number == int(which):
+            return trial
+    numbers = [trial.number for trial in finished(study)]
+    known = f"finished trials run from {numbers[0]} to {numbers[-1]}" if numbers else "none is yet"
+    raise StudyError(f"no finished trial {which} in study {study.study_name!r}; {known}")

@@ -1,0 +1,170 @@
+"""What a trial leaves in the study: attributes, the constraint, and files in the artifact store."""
+
+import os
+import platform
+import socket
+import tempfile
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import torch
+from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_artifact
+from optuna.trial import FrozenTrial, Trial
+
+from vaeopt.core.errors import StudyError
+from vaeopt.core.types import WorkflowRun
+from vaeopt.study.session import Session
+from vaeopt.workflow import Workflow, load_run, primitives, save_run
+from vaeopt.workflow.artefacts import ARRAYS, MODEL
+
+__all__ = [
+    "FAILURE",
+    "INTERRUPTED",
+    "RETRY_OF",
+    "SEED_NUMBER",
+    "WORKER",
+    "attach",
+    "record_failure",
+    "record_of",
+    "restore",
+    "set_constraint",
+    "settings_of",
+    "worker_alive",
+    "worker_name",
+]
+
+WORKER = "vaeopt:worker"
+SEED_NUMBER = "vaeopt:seed_number"
+RETRY_OF = "vaeopt:retry_of"
+INTERRUPTED = "vaeopt:interrupted"
+FAILURE = "vaeopt:failure"
+_SETTINGS = "vaeopt:settings"
+_PRIMITIVES = "vaeopt:primitives"
+_ENVIRONMENT = "vaeopt:environment"
+_FILES = "vaeopt:files"
+
+
+def set_constraint(trial: Trial, margin: float) -> None:
+    """Record the collapse margin so that samplers and the dashboard both see it.
+
+    Optuna 5's ``trial.set_constraint`` writes a form that optuna-dashboard does not read; the old
+    list is read by both. Semi-private: a test pins it.
+    """
+    trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [margin])
+
+
+def attach(trial: Trial, run: WorkflowRun, workflow: Workflow, store_folder: Path) -> None:
+    """Store all that is needed to recompute any score of the run without training."""
+    store_folder.mkdir(parents=True, exist_ok=True)
+    store = FileSystemArtifactStore(base_path=store_folder)
+    ids: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for path in save_run(run, Path(folder)):
+            ids[path.name] = upload_artifact(
+                artifact_store=store,
+                file_path=str(path),
+                study_or_trial=trial,
+                mimetype="application/octet-stream",
+            )
+    trial.set_user_attr(_SETTINGS, workflow.to_table())
+    trial.set_user_attr(_PRIMITIVES, primitives(run))
+    trial.set_user_attr(_ENVIRONMENT, _environment())
+    trial.set_user_attr(_FILES, ids)
+
+
+def record_failure(trial: Trial, error: BaseException) -> None:
+    """Why a trial failed, in the database: Optuna keeps only a log line."""
+    trial.set_user_attr(
+        FAILURE,
+        {
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": "".join(traceback.format_exception(error))[-4000:],
+        },
+    )
+
+
+def settings_of(trial: FrozenTrial) -> Workflow:
+    """The fixed workflow that a finished trial ran."""
+    table = trial.user_attrs.get(_SETTINGS)
+    if not isinstance(table, dict):
+        raise StudyError(f"trial {trial.number} carries no record of its settings")
+    return Workflow(**table)
+
+
+def restore(trial: FrozenTrial, session: Session) -> WorkflowRun:
+    """The run of a finished trial, rebuilt from its files without training.
+
+    Raises:
+        StudyError: its files are gone.
+    """
+    ids = trial.user_attrs.get(_FILES, {})
+    store = FileSystemArtifactStore(base_path=session.file.artefacts)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (ARRAYS, MODEL):
+            try:
+                download_artifact(
+                    artifact_store=store,
+                    artifact_id=ids[name],
+                    file_path=str(Path(folder) / name),
+                )
+            except (KeyError, optuna.artifacts.exceptions.ArtifactNotFound, OSError) as error:
+                raise StudyError(
+                    f"file {name} of trial {trial.number} is not in {session.file.artefacts}",
+                    remedy="put the artefacts folder back beside the study, or replay the trial",
+                ) from error
+        return load_run(Path(folder) / ARRAYS, Path(folder) / MODEL, session.micrograph)
+
+
+def record_of(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+    """Everything about a finished trial as one JSON-ready table."""
+    names = study.metric_names or [f"value_{i}" for i in range(len(study.directions))]
+    attrs = trial.user_attrs
+    return {
+        "study": study.study_name,
+        "trial": trial.number,
+        "values": dict(zip(names, trial.values, strict=True)),
+        "directions": [direction.name.lower() for direction in study.directions],
+        "feasible": max(trial.constraints.values(), default=0.0) <= 0,
+        "parameters": trial.params,
+        "seed_number": attrs.get(SEED_NUMBER),
+        "settings": attrs.get(_SETTINGS),
+        "primitives": attrs.get(_PRIMITIVES),
+        "environment": attrs.get(_ENVIRONMENT),
+        "identity": study.user_attrs.get("vaeopt:identity"),
+        "started": trial.datetime_start.isoformat() if trial.datetime_start else None,
+        "finished": trial.datetime_complete.isoformat() if trial.datetime_complete else None,
+    }
+
+
+def _environment() -> dict[str, Any]:
+    """Versions and machine: what a replay elsewhere may differ in."""
+    packages = ("vaeopt", "torch", "numpy", "scikit-learn", "optuna")
+    return {
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }
+
+
+def worker_name() -> str:
+    """``host:pid:start`` of this process; the start tells a reused process number apart."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.0f}"
+
+
+def worker_alive(name: str) -> bool:
+    """Whether the process that took a trial is still there; unknown hosts count as alive."""
+    host, pid, start = name.rsplit(":", 2)
+    if host != socket.gethostname():
+        return True
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(start)) < 2
+    except psutil.Error:
+        return False

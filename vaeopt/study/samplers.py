@@ -1,0 +1,124 @@
+"""Optuna samplers as settings; a fresh one is made for every trial from (study seed, trial)."""
+
+import warnings
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import optuna
+from pydantic import PositiveInt
+
+from vaeopt.core.settings import Plugin
+
+__all__ = [
+    "BruteForce",
+    "Gp",
+    "Grid",
+    "Nsga2",
+    "Nsga3",
+    "Random",
+    "Sampler",
+    "Tpe",
+]
+
+
+class Sampler(Plugin, family="sampler"):
+    """How the next trial is chosen.
+
+    A sampler keeps no state of its own between trials: all it knows it reads from the study. That
+    is what lets a study that was stopped go on as if it had never been stopped.
+    """
+
+    finite_space: ClassVar[bool] = False
+    """whether it needs a search space with finitely many points, and ends when all are done"""
+
+    @abstractmethod
+    def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
+        """The Optuna sampler for one trial.
+
+        Args:
+            seed: of this trial.
+            grid: every value of every parameter, where the space is finite.
+        """
+
+
+class Tpe(Sampler, kind="tpe"):
+    """Tree-structured Parzen estimator: the workhorse for 30 to 1000 trials."""
+
+    n_startup_trials: PositiveInt = 10
+    """random trials before the model takes over"""
+
+    def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
+        """Multivariate, so that window and invariance are modelled together."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                n_startup_trials=self.n_startup_trials, multivariate=True, seed=seed
+            )
+
+
+class Nsga2(Sampler, kind="nsga2"):
+    """Genetic search for Pareto fronts; generations of ``population_size`` trials."""
+
+    population_size: PositiveInt = 20
+    """trials per generation; Optuna's own default of 50 makes short studies random search"""
+
+    def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
+        """Constraint-dominated NSGA-II (Deb 2002)."""
+        return optuna.samplers.NSGAIISampler(population_size=self.population_size, seed=seed)
+
+
+class Nsga3(Sampler, kind="nsga3"):
+    """Genetic search for three and more objectives, spread by reference points."""
+
+    population_size: PositiveInt = 20
+    """trials per generation"""
+
+    def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
+        """Constraint-dominated NSGA-III (Deb 2014)."""
+        return optuna.samplers.NSGAIIISampler(population_size=self.population_size, seed=seed)
+
+
+class Gp(Sampler, kind="gp"):
+    """Gaussian process: fewest trials, but seconds per trial beyond a few hundred."""
+
+    n_startup_trials: PositiveInt = 10
+    """random trials before the model takes over"""
+
+    def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
+        """Expected (hypervolume) improvement with constraints."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.GPSampler(n_startup_trials=self.n_startup_trials, seed=seed)
+
+
+class Random(Sampler, kind="random"):
+    """Independent draws: the baseline."""
+
+    def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
+        """Uniform over the space."""
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+class Grid(Sampler, kind="grid"):
+    """Every point of a finite space once, in a shuffled order."""
+
+    finite_space: ClassVar[bool] = True
+
+    order_seed: int = 0
+    """decides the order in which the points are tried"""
+
+    def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
+        """The shuffle is the study's, not the trial's: points are counted by their place in it."""
+        return optuna.samplers.GridSampler(grid or {}, seed=self.order_seed)
+
+
+class BruteForce(Sampler, kind="brute-force"):
+    """Every point of a finite space once, drawn at random from those that are left."""
+
+    finite_space: ClassVar[bool] = True
+
+    def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
+        """Optuna's tree of what has been tried."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.BruteForceSampler(seed=seed)

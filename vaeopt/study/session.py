@@ -1,0 +1,83 @@
+"""A study made ready: image loaded, key points found once, constants fixed."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from vaeopt.core.types import Comparison, KeyPoints, Micrograph
+from vaeopt.stages.keypoints import KeypointDetector, detect
+from vaeopt.stages.micrograph import load
+from vaeopt.stages.rewards.base import SEMANTICS
+from vaeopt.study.file import StudyFile
+from vaeopt.study.space import SearchSpace
+from vaeopt.workflow import StageCache, comparison_for
+
+__all__ = ["Session", "prepare"]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that the trials of one study share."""
+
+    file: StudyFile
+    micrograph: Micrograph
+    keypoints: KeyPoints
+    """of the settings as written; trials that search the detector find their own"""
+    space: SearchSpace
+    comparison: Comparison
+    cache: StageCache
+
+    def identity(self) -> dict[str, Any]:
+        """What must not change while a study goes on, JSON-ready."""
+        settings = self.file.settings
+        workflow = settings.workflow.to_table()
+        workflow["vae"].pop("device")  # the same study may move to another machine
+        return {
+            "semantics": SEMANTICS,
+            "image_sha256": self.micrograph.sha256,
+            "keypoints_sha256": hashlib.sha256(
+                np.ascontiguousarray(self.keypoints.yx_px).tobytes()
+            ).hexdigest(),
+            "workflow": workflow,
+            "search": {path: entry.to_table() for path, entry in settings.search.items()},
+            "sampler": settings.optuna.sampler.to_table(),
+            "seed": settings.optuna.seed,
+            "comparison": asdict(self.comparison),
+        }
+
+
+def prepare(file: StudyFile) -> Session:
+    """Load the image, find the key points and fix what all trials share. Writes nothing.
+
+    Raises:
+        VaeoptError: everything that would make trials fail later.
+    """
+    settings = file.settings
+    micrograph = load(settings.image, folder=file.folder)
+    space = settings.space
+    smallest, largest = space.windows_px()
+    cache = StageCache()
+
+    def find(detector: KeypointDetector) -> KeyPoints:
+        return cache.get(
+            "keypoints",
+            (detector, largest),
+            lambda: detect(detector, micrograph, largest_window_px=largest, folder=file.folder),
+        )
+
+    found = [find(workflow.keypoints) for workflow in space.corners("keypoints.")]
+    # The mixture fit must be possible at the largest latent dimension and number of components.
+    demanding = settings.workflow
+    if "vae.latent_dim" in space.entries:
+        most = max(space.entries["vae.latent_dim"].ends)
+        demanding = demanding.with_values({"vae.latent_dim": most})
+    comparison = comparison_for(
+        demanding,
+        min(len(keypoints) for keypoints in found),
+        windows_px=(smallest, largest),
+        seed=settings.optuna.seed,
+    )
+    as_written = find(settings.workflow.keypoints)
+    return Session(file, micrograph, as_written, space, comparison, cache)

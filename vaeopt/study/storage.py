@@ -1,0 +1,211 @@
+"""The Optuna storage of a study: opening it, and refusing what belongs to another study."""
+
+import os
+import sqlite3
+import warnings
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from vaeopt.core.errors import StudyError
+from vaeopt.study.file import StudyFile
+from vaeopt.study.session import Session
+
+__all__ = ["IDENTITY", "check_same", "create_or_load", "load_study", "shown_url", "storage_url"]
+
+IDENTITY = "vaeopt:identity"
+_SETTING = "optuna.storage"
+
+
+def storage_url(file: StudyFile, storage: str | None = None) -> str:
+    """Command line over study file over ``OPTUNA_STORAGE`` over a SQLite file in the folder."""
+    given = storage or file.settings.optuna.storage or os.environ.get("OPTUNA_STORAGE")
+    if given is None:
+        return f"sqlite:///{file.database}"
+    if "://" not in given:
+        raise StudyError(
+            f"storage {given!r} is not a URL",
+            setting=_SETTING,
+            remedy=f"write sqlite:///{given} for a SQLite file",
+        )
+    return given
+
+
+def shown_url(url: str) -> str:
+    """The URL without its password, for messages and reports."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "a storage URL that cannot be read"
+
+
+def create_or_load(session: Session, url: str) -> optuna.Study:
+    """The study in the storage, created now or checked to be the same one as before.
+
+    Raises:
+        StudyError: the storage cannot be used, or its study of this name is another one.
+            Nothing has been written then.
+    """
+    settings = session.file.settings
+    exists = _sqlite_file_is_ours(url)
+    storage = _open(url, must_exist=False)
+    names = [] if exists is False else _names(storage, url)
+    labels = [reward.label for reward in settings.workflow.rewards]
+    if settings.name in names:
+        study = optuna.load_study(study_name=settings.name, storage=storage)
+        check_same(study, session)
+        return study
+    study = optuna.create_study(
+        study_name=settings.name, storage=storage, directions=settings.directions
+    )
+    with warnings.catch_warnings():  # "experimental" since Optuna 3.2; the dashboard reads them
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(labels)
+    study.set_user_attr(IDENTITY, session.identity())
+    return study
+
+
+def load_study(file: StudyFile, storage: str | None = None) -> optuna.Study:
+    """The study that a study file has made before; nothing is created.
+
+    Raises:
+        StudyError: there is none yet.
+    """
+    url = storage_url(file, storage)
+    if _sqlite_file_is_ours(url) is not False:
+        opened = _open(url, must_exist=True)
+        if file.settings.name in _names(opened, url):
+            study = optuna.load_study(study_name=file.settings.name, storage=opened)
+            if IDENTITY not in study.user_attrs:
+                raise _foreign(file.settings.name, url)
+            return study
+    raise StudyError(
+        f"no study {file.settings.name!r} in {shown_url(url)} yet",
+        remedy="start it with 'vaeopt optimize'",
+    )
+
+
+def _sqlite_file_is_ours(url: str) -> bool | None:
+    """Whether a SQLite file exists and holds Optuna tables; None for other storages.
+
+    Optuna adds its tables to any database that it is pointed at and leaves an empty file where
+    there was none: look first.
+    """
+    path = _sqlite_path(url)
+    if path is None:
+        return None
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise StudyError(
+                f"folder {str(path.parent)!r} of the storage does not exist", setting=_SETTING
+            )
+        return False
+    if path.stat().st_size == 0:
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    except sqlite3.Error as error:
+        raise StudyError(
+            f"{str(path)!r} is not a study database: {error}",
+            setting=_SETTING,
+            remedy="choose another file, or move this one away",
+        ) from error
+    tables = {name for (name,) in rows}
+    if tables and "studies" not in tables:
+        raise StudyError(
+            f"{str(path)!r} is a database of something else (tables {', '.join(sorted(tables))})",
+            setting=_SETTING,
+            remedy="choose another file",
+        )
+    return bool(tables)
+
+
+def _sqlite_path(url: str) -> Path | None:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StudyError(
+            "the storage URL cannot be read", setting=_SETTING, remedy="write sqlite:///file.db"
+        ) from error
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if not parsed.database or parsed.database == ":memory:":
+        raise StudyError(
+            "a study needs a SQLite file", setting=_SETTING, remedy="write sqlite:///file.db"
+        )
+    return Path(parsed.database)
+
+
+def _open(url: str, *, must_exist: bool) -> optuna.storages.RDBStorage:
+    # 60 s: another process may hold the file for as long as it writes a trial.
+    sqlite = make_url(url).get_backend_name() == "sqlite"
+    engine: dict[str, Any] = {"connect_args": {"timeout": 60}} if sqlite else {}
+    try:
+        return optuna.storages.RDBStorage(
+            url, engine_kwargs=engine, skip_table_creation=must_exist and sqlite
+        )
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise StudyError(
+            f"storage {shown_url(url)} cannot be opened: {reason}",
+            setting=_SETTING,
+            remedy="check the URL, its driver and that the server runs",
+        ) from error
+
+
+def _names(storage: optuna.storages.RDBStorage, url: str) -> list[str]:
+    try:
+        return optuna.get_all_study_names(storage)
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise StudyError(f"storage {shown_url(url)} cannot be read", setting=_SETTING) from error
+
+
+def _foreign(name: str, url: str) -> StudyError:
+    return StudyError(
+        f"study {name!r} in {shown_url(url)} was not made by vaeopt",
+        setting="name",
+        remedy="choose another name or another storage",
+    )
+
+
+def check_same(study: optuna.Study, session: Session) -> None:
+    """Refuse a study whose meaning has changed since it was started.
+
+    Raises:
+        StudyError: names every setting that differs.
+    """
+    stored = study.user_attrs.get(IDENTITY)
+    if not isinstance(stored, dict):
+        raise _foreign(study.study_name, str(session.file.settings.optuna.storage or "its storage"))
+    now = session.identity()
+    differences = _differences(stored, now)
+    directions = [d.name.lower() for d in study.directions]
+    if directions != session.file.settings.directions:
+        differences.append("directions of the rewards")
+    if differences:
+        shown = ", ".join(differences[:6]) + (" ..." if len(differences) > 6 else "")
+        raise StudyError(
+            f"study {study.study_name!r} was started with other settings: {shown}",
+            setting="name",
+            remedy="give the changed study a new name, or put the settings back",
+        )
+
+
+def _differences(stored: Any, now: Any, path: str = "") -> list[str]:
+    """Dotted paths at which two JSON tables differ, with both values where they are short."""
+    if isinstance(stored, dict) and isinstance(now, dict):
+        found: list[str] = []
+        for key in sorted(stored.keys() | now.keys()):
+            where = f"{path}.{key}" if path else key
+            found += _differences(stored.get(key), now.get(key), where)
+        return found
+    if stored == now:
+        return []
+    was, new = str(stored), str(now)
+    return [f"{path} (was {was}, is {new})" if len(was + new) < 60 else path]
