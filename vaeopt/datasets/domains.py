@@ -23,7 +23,7 @@ from vaeopt.core.errors import DataError
 from vaeopt.core.seeds import derive
 from vaeopt.datasets.rendered import AMBIGUOUS, RenderedScan
 
-__all__ = ["CLASS_NAMES", "LENGTHS_PX", "NAME", "SYMMETRY", "render_domains"]
+__all__ = ["CLASS_NAMES", "LENGTHS_PX", "NAME", "SMALLEST_PX", "SYMMETRY", "render_domains"]
 
 NAME = "ferroelectric-domains"
 CLASS_NAMES = ("ac-stripes", "needles", "herringbone", "180-walls")

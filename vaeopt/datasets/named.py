@@ -81,7 +81,7 @@ def fetch(name: str) -> Path:
         raise DataError(f"unknown scan {name!r}", remedy=nearest(name, NAMED_SCANS))
     scan = NAMED_SCANS[name]
     folder = os.environ.get(DATA_DIR_VARIABLE)
-    return _find(scan, Path(folder).expanduser()) if folder else _download(scan)
+    return _find(scan, Path(folder)) if folder else _download(scan)
 
 
 def _find(scan: NamedScan, folder: Path) -> Path:
@@ -92,25 +92,34 @@ def _find(scan: NamedScan, folder: Path) -> Path:
             setting=DATA_DIR_VARIABLE,
             remedy=f"set it to a folder that has {scan.filename}, or unset it to download",
         )
-    direct = folder / scan.filename
-    below = sorted(path for path in folder.rglob(scan.filename) if path != direct)
-    candidates = [path for path in (direct, *below) if path.is_file()]
-    if not candidates:
+    first: tuple[Path, str] | None = None
+    for path in _candidates(scan.filename, folder):
+        sha256 = _sha256(path)
+        if sha256 == scan.sha256:
+            return path
+        first = first or (path, sha256)
+    if first is None:
         raise DataError(
             f"no {scan.filename} in {str(folder)!r} or below",
             setting=DATA_DIR_VARIABLE,
             remedy=f"put the file of {scan.url} there, or unset the variable to download it",
         )
-    found = {path: _sha256(path) for path in candidates}
-    for path, sha256 in found.items():
-        if sha256 == scan.sha256:
-            return path
     raise DataError(
-        f"{str(candidates[0])!r} is not the file of {scan.name!r}: "
-        f"expected SHA-256 {scan.sha256}, got {found[candidates[0]]}",
+        f"{str(first[0])!r} is not the file of {scan.name!r}: "
+        f"expected SHA-256 {scan.sha256}, got {first[1]}",
         setting=DATA_DIR_VARIABLE,
         remedy=f"replace it by the file of {scan.url}, or unset the variable to download it",
     )
+
+
+def _candidates(filename: str, folder: Path) -> Iterator[Path]:
+    """Files of that name: the one directly in the folder first, as walking below may be slow."""
+    direct = folder / filename
+    if direct.is_file():
+        yield direct
+    for path in sorted(folder.rglob(filename)):
+        if path != direct and path.is_file():
+            yield path
 
 
 def _sha256(path: Path) -> str:

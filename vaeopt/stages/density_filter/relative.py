@@ -39,4 +39,6 @@ class PaperLiteral(Relative, kind="paper-literal", aliases=("paper_literal",)):
     """The paper's sentence taken at its word: only points within 5 % of the densest stay."""
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """least density relative to the densest point"""
     least_kept: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """share of the points that every trial must keep; fixes the size of the mixture fit"""
