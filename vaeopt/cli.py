@@ -6,11 +6,13 @@ Heavy imports stand inside the verbs, so that ``--help`` answers at once. Exit s
 
 import argparse
 import json
+import math
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vaeopt import __version__
 from vaeopt.core.errors import SettingsError, VaeoptError
@@ -29,8 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     arguments = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
+    _keep_freed_memory()
     try:
         status: int = arguments.verb(arguments)
+        sys.stdout.flush()  # here, where a reader that has gone is expected
     except SettingsError as error:
         for mistake in error.mistakes:
             _complain(str(mistake))
@@ -42,9 +46,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("stopped; run the same command again to go on")
         return 130
     except BrokenPipeError:  # the reader of our output (head, less) has gone
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written to
+        _complain(str(error))
+        return 2
     return status
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse the large temporaries of a training step instead of unmapping them.
+
+    Page faults of fresh mappings cost a third of a step on two cores (docs/vae.md). Only the
+    program does this: a library must not change the allocator of the process that imports it.
+    """
+    import ctypes
+
+    trim_threshold, mmap_threshold, one_gib = -1, -3, 1 << 30
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return
+    mallopt(mmap_threshold, one_gib)
+    mallopt(trim_threshold, one_gib)
 
 
 def _terminate(signum: int, frame: object) -> None:
@@ -55,8 +79,14 @@ def _complain(line: str) -> None:
     print(f"vaeopt: {line}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, like every other mistake; argparse would show the usage first."""
+        self.exit(2, f"vaeopt: {message}; see '{self.prog} --help'\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="vaeopt",
         description="Search the invariant VAE whose latent space shows a material's building "
         "blocks, with Optuna.",
@@ -75,10 +105,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--storage", metavar="URL", help="Optuna storage (default: a SQLite file)")
 
     def out(sub: Any, text: str, *, required: bool = False) -> None:
-        sub.add_argument("--out", metavar="DIR", type=Path, help=text, required=required)
+        sub.add_argument("--out", metavar="DIR", type=_folder, help=text, required=required)
 
     sub = verb("new", _new, "write a commented study folder", study=False)
-    sub.add_argument("folder", metavar="NAME", type=Path, help="folder; its last part is the name")
+    sub.add_argument(
+        "folder", metavar="NAME", type=_folder, help="folder; its last part is the name"
+    )
     sub.add_argument("--image", metavar="FILE", type=Path, help="image to study")
 
     sub = verb("check", _check, "name all mistakes of a study file; train nothing")
@@ -97,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb("optimize", _optimize, "create a study or go on with it")
     sub.add_argument("--n-trials", metavar="N", type=_positive, help="finished trials in all")
-    sub.add_argument("--timeout", metavar="S", type=float, help="start no trial after S seconds")
+    sub.add_argument("--timeout", metavar="S", type=_seconds, help="start no trial after S seconds")
     sub.add_argument("--quiet", action="store_true", help="show no progress")
     storage(sub)
 
@@ -122,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--tolerance",
         metavar="REL",
-        type=float,
+        type=_tolerance,
         default=1e-6,
         help="relative difference that counts as equal (default: 1e-6)",
     )
@@ -139,10 +171,36 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not 0 < _real(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
+    return _real(text)
+
+
+def _tolerance(text: str) -> float:
+    if not 0 <= _real(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number from 0, got {text!r}")
+    return _real(text)
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan  # within no limits
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    for place in (path, *path.absolute().parents):
+        if place.is_file():  # known now, not after the training whose result would go there
+            raise argparse.ArgumentTypeError(f"{str(place)!r} is a file, not a folder")
+    return path
 
 
 def _new(arguments: argparse.Namespace) -> int:

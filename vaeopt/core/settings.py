@@ -86,6 +86,11 @@ def _mistakes(cls: type[Settings], error: ValidationError) -> list[Mistake]:
     return found
 
 
+def _source(cls: type) -> tuple[str, str]:
+    """Where a class was written."""
+    return cls.__module__, cls.__qualname__
+
+
 class Plugin(Settings):
     """A member of a family, chosen by ``kind`` in a study file.
 
@@ -116,7 +121,7 @@ class Plugin(Settings):
             for name in (kind, *aliases):
                 other = cls.registry.get(name)
                 # The same class seen again (a plug-in file loaded twice) replaces itself.
-                if other is not None and other.__qualname__ != cls.__qualname__:
+                if other is not None and _source(other) != _source(cls):
                     raise SettingsError(
                         [Mistake((cls.family,), f"kind {name!r} is declared twice")]
                     )

@@ -80,7 +80,9 @@ def front_info(study: optuna.Study) -> FrontInfo:
     return FrontInfo(
         names=metric_names(study),
         numbers=np.asarray([t.number for t in trials], np.int64),
-        values=np.asarray([t.values for t in trials], np.float64),
+        values=np.asarray([t.values for t in trials], np.float64).reshape(
+            len(trials), len(study.directions)
+        ),
         feasible=np.asarray([t.number in good for t in trials], bool),
         on_front=np.asarray([t.number in best for t in trials], bool),
         labels=["<br>".join(f"{k} = {_short(v)}" for k, v in t.params.items()) for t in trials],

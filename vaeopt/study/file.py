@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from vaeopt.core.errors import Mistake, SettingsError, StudyError
 from vaeopt.core.settings import Settings, Tuple
@@ -20,6 +28,8 @@ from vaeopt.workflow import Workflow
 __all__ = ["OptunaSettings", "StudyFile", "StudySettings", "open_study"]
 
 STUDY_TOML = "study.toml"
+# Stages whose settings depend on a kind: nothing can be said of them while that is wrong.
+_OF_A_KIND = ("keypoints.", "latent_filter.", "density_filter.", "mixture.")
 
 
 class OptunaSettings(Settings):
@@ -49,18 +59,41 @@ class StudySettings(Settings):
     """dotted path of a workflow setting: what it may be"""
     optuna: OptunaSettings = OptunaSettings()
 
-    @field_validator("search", mode="before")
+    @field_validator("search", mode="wrap")
     @classmethod
-    def _dotted(cls, value: object) -> object:
-        return flatten(value) if isinstance(value, Mapping) else value
+    def _search_holds(
+        cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        """Every mistake of every entry, also where other parts of the file are wrong."""
+        if not isinstance(value, Mapping):
+            return handler(value)
+        entries: dict[str, SearchEntry] = {}
+        mistakes: list[Mistake] = []
+        for path, entry in flatten(value).items():
+            if not isinstance(entry, Mapping | SearchEntry):
+                text = f"expected a table such as {{ low = 1, high = 4 }}, got {entry!r}"
+                mistakes.append(Mistake((path,), text))
+                continue
+            try:
+                entries[path] = entry if isinstance(entry, SearchEntry) else SearchEntry(**entry)
+            except SettingsError as error:
+                mistakes += error.below(path).mistakes
+        workflow = info.data.get("workflow")
+        sure = entries
+        if workflow is None:
+            workflow = Workflow()
+            sure = {p: e for p, e in entries.items() if not p.startswith(_OF_A_KIND)}
+        try:
+            SearchSpace.build(workflow, sure)
+        except SettingsError as error:
+            mistakes += error.mistakes
+        if mistakes:
+            raise SettingsError(mistakes)
+        return handler(entries)
 
     @model_validator(mode="after")
-    def _search_holds(self) -> Self:
-        try:
-            space = self.space
-        except SettingsError as error:
-            raise error.below("search") from None
-        sampler = self.optuna.sampler
+    def _sampler_can_walk(self) -> Self:
+        space, sampler = self.space, self.optuna.sampler
         if sampler.finite_space and not self.search:
             text = f"sampler {sampler.kind!r} has nothing to search"
             raise SettingsError([Mistake(("search",), text)])

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds, derive
 from vaeopt.core.types import WorkflowRun
+from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.pareto import finished
 from vaeopt.study.records import (
@@ -86,6 +87,7 @@ def optimize(
     """
     file = open_study(study, folder=folder)
     session = prepare(file)
+    resolve_device(file.settings.workflow.vae.device)  # now, not in the first trial
     total = n_trials if n_trials is not None else file.settings.optuna.n_trials
     limit = timeout_s if timeout_s is not None else file.settings.optuna.timeout_s
     show: Progress = progress or _Silent()
@@ -124,15 +126,23 @@ def _exhausted(study: optuna.Study, session: Session) -> bool:
     sampler = session.file.settings.optuna.sampler
     if not sampler.finite_space:
         return False
-    points = {tuple(sorted(trial.params.items())) for trial in finished(study)}
-    return len(points) >= (session.space.n_points or 0)
+    tried = {
+        tuple(sorted(trial.params.items()))
+        for trial in study.get_trials(deepcopy=False)
+        # A point that fails would fail again; one that was interrupted is run again.
+        if trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED, False)
+    }
+    return len(tried) >= (session.space.n_points or 0)
 
 
 def _ask(study: optuna.Study, session: Session) -> Trial:
     """The next trial, waiting ones first, from a sampler seeded for this trial alone."""
     settings = session.file.settings
     # Retries do not count: a study that was interrupted meets the same sampler states.
-    number = sum(RETRY_OF not in t.user_attrs for t in study.get_trials(deepcopy=False))
+    number = sum(
+        RETRY_OF not in trial.user_attrs and trial.state != TrialState.WAITING
+        for trial in study.get_trials(deepcopy=False)
+    )
     seed = int(derive(settings.optuna.seed, number, "sampler").generate_state(1)[0])
     study.sampler = settings.optuna.sampler.build(seed=seed, grid=session.space.grid())
     trial = study.ask(fixed_distributions=dict(session.space.distributions))
@@ -158,11 +168,7 @@ def _one_trial(study: optuna.Study, session: Session, trial: Trial, show: Progre
         trial.set_user_attr(INTERRUPTED, True)
         study.tell(trial, state=TrialState.FAIL)
         raise
-    # A sampler whose finite space is used up stops Optuna's own loop, which is not the one that
-    # runs here, and raises for it; the values are stored all the same.
-    finite = session.file.settings.optuna.sampler.finite_space
-    with suppress(*([RuntimeError] if finite else [])):
-        study.tell(trial, values)
+    study.tell(trial, values)
 
 
 def _walk(

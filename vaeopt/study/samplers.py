@@ -2,10 +2,12 @@
 
 import warnings
 from abc import abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
 
 import optuna
-from pydantic import PositiveInt
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, PositiveInt
 
 from vaeopt.core.settings import Plugin
 
@@ -59,7 +61,7 @@ class Tpe(Sampler, kind="tpe"):
 class Nsga2(Sampler, kind="nsga2"):
     """Genetic search for Pareto fronts; generations of ``population_size`` trials."""
 
-    population_size: PositiveInt = 20
+    population_size: Annotated[int, Field(ge=2)] = 20
     """trials per generation; Optuna's own default of 50 makes short studies random search"""
 
     def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
@@ -70,12 +72,14 @@ class Nsga2(Sampler, kind="nsga2"):
 class Nsga3(Sampler, kind="nsga3"):
     """Genetic search for three and more objectives, spread by reference points."""
 
-    population_size: PositiveInt = 20
+    population_size: Annotated[int, Field(ge=2)] = 20
     """trials per generation"""
 
     def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
         """Constraint-dominated NSGA-III (Deb 2014)."""
-        return optuna.samplers.NSGAIIISampler(population_size=self.population_size, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.NSGAIIISampler(population_size=self.population_size, seed=seed)
 
 
 class Gp(Sampler, kind="gp"):
@@ -104,12 +108,12 @@ class Grid(Sampler, kind="grid"):
 
     finite_space: ClassVar[bool] = True
 
-    order_seed: int = 0
+    order_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """decides the order in which the points are tried"""
 
     def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
         """The shuffle is the study's, not the trial's: points are counted by their place in it."""
-        return optuna.samplers.GridSampler(grid or {}, seed=self.order_seed)
+        return _GridSampler(grid or {}, seed=self.order_seed)
 
 
 class BruteForce(Sampler, kind="brute-force"):
@@ -121,4 +125,37 @@ class BruteForce(Sampler, kind="brute-force"):
         """Optuna's tree of what has been tried."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.BruteForceSampler(seed=seed)
+            return _BruteForceSampler(seed=seed)
+
+
+# Optuna's own loop is stopped by ``after_trial``, which raises under ask-and-tell: the loop that
+# runs here counts the points itself.
+class _BruteForceSampler(optuna.samplers.BruteForceSampler):
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Nothing."""
+
+
+class _GridSampler(optuna.samplers.GridSampler):
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """The first point that is left; Optuna's goes by the number, which retries use up."""
+        if "grid_id" in trial.system_attrs or "fixed_params" in trial.system_attrs:
+            return
+        left = self._get_unvisited_grid_ids(study) or range(len(self._all_grids))
+        storage, trial_id = study._storage, trial._trial_id
+        storage.set_trial_system_attr(trial_id, "search_space", self._search_space)
+        storage.set_trial_system_attr(trial_id, "grid_id", min(left))
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Nothing."""

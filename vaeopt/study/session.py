@@ -69,13 +69,20 @@ def prepare(file: StudyFile) -> Session:
 
     found = [find(workflow.keypoints) for workflow in space.corners("keypoints.")]
     # The mixture fit must be possible at the largest latent dimension and number of components.
-    demanding = settings.workflow
+    fewest = min(len(keypoints) for keypoints in found)
+    demanding = min(
+        space.corners("density_filter."),
+        key=lambda workflow: workflow.density_filter.count(fewest),
+    )
     if "vae.latent_dim" in space.entries:
         most = max(space.entries["vae.latent_dim"].ends)
         demanding = demanding.with_values({"vae.latent_dim": most})
+    if "mixture.components" in space.entries:
+        longest = max(space.entries["mixture.components"].ends, key=lambda ends: int(ends[1]))
+        demanding = demanding.with_values({"mixture.components": longest})
     comparison = comparison_for(
         demanding,
-        min(len(keypoints) for keypoints in found),
+        fewest,
         windows_px=(smallest, largest),
         seed=settings.optuna.seed,
     )

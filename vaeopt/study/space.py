@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from decimal import Decimal
+from typing import Annotated, Any, Self
 
 from optuna.distributions import (
     BaseDistribution,
@@ -12,7 +14,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from vaeopt.core.errors import Mistake, SettingsError
 from vaeopt.core.settings import Settings, nearest
@@ -36,14 +38,24 @@ _SAMPLING_ORDER = (
 _MAX_POINTS = 1_000_000
 
 
+def _finite(value: object) -> object:
+    # Before the union below is tried: each of its members would complain by itself.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("expected a finite number")
+    return value
+
+
+Number = Annotated[int | float, BeforeValidator(_finite)]
+
+
 class SearchEntry(Settings):
     """What one setting may be: a range (low, high, optional step or log) or a list of choices."""
 
-    low: int | float | None = None
+    low: Number | None = None
     """lower end, included"""
-    high: int | float | None = None
+    high: Number | None = None
     """upper end, included"""
-    step: int | float | None = None
+    step: Number | None = None
     """distance between allowed values"""
     log: bool = False
     """whether values are drawn evenly in the logarithm"""
@@ -60,7 +72,10 @@ class SearchEntry(Settings):
     def _choices_problem(self) -> str:
         if self.low is not None or self.high is not None or self.step is not None or self.log:
             return "give either choices or low and high, not both"
-        texts = [json.dumps(choice) for choice in self.choices or ()]
+        try:
+            texts = [json.dumps(choice) for choice in self.choices or ()]
+        except TypeError:  # TOML has dates and times, JSON has not
+            return "choices must be words, numbers, booleans or lists of them"
         if not texts:
             return "choices is empty"
         return "choices holds the same value twice" if len(set(texts)) < len(texts) else ""
@@ -96,7 +111,8 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        if isinstance(value, Mapping) and not set(value) & set(SearchEntry.model_fields):
+        nested = isinstance(value, Mapping) and any(isinstance(v, Mapping) for v in value.values())
+        if nested and not set(value) & set(SearchEntry.model_fields):
             flat |= {f"{key}.{inner}": entry for inner, entry in flatten(value).items()}
         else:
             flat[key] = value
@@ -157,8 +173,10 @@ class SearchSpace:
         low, high, step = distribution.low, distribution.high, distribution.step
         if step is None:
             return [low] if low == high else None
-        count = round((high - low) / step) + 1
-        return [low + i * step for i in range(count)]
+        # In decimals, as Optuna counts: 0.1 + 2 * 0.1 is above 0.3 in binary.
+        first, distance = Decimal(str(low)), Decimal(str(step))
+        count = round((Decimal(str(high)) - first) / distance) + 1
+        return [type(low)(first + i * distance) for i in range(count)]
 
     def grid(self) -> dict[str, list[Any]] | None:
         """Values of every parameter if the space is finite, else None."""
@@ -222,9 +240,10 @@ def _distribution(workflow: Workflow, path: str, entry: SearchEntry) -> BaseDist
     """Optuna's distribution for one entry, after everything about it has been checked."""
     _check_path(workflow, path)
     mistakes: list[Mistake] = []
+    meant: list[Workflow] = []
     for value in entry.ends:
         try:
-            workflow.with_values({path: value})
+            meant.append(workflow.with_values({path: value}))
         except SettingsError as error:
             mistakes += [
                 Mistake((), f"{value!r} is not allowed: {m.message}") for m in error.mistakes
@@ -232,6 +251,10 @@ def _distribution(workflow: Workflow, path: str, entry: SearchEntry) -> BaseDist
     if mistakes:
         raise SettingsError(mistakes)
     if entry.choices is not None:
+        for i, settings in enumerate(meant):
+            if settings in meant[:i]:
+                text = f"{entry.choices[i]!r} means the same as an earlier choice"
+                raise SettingsError([Mistake(("choices",), text)])
         return CategoricalDistribution([_label(choice) for choice in entry.choices])
     low, high = entry.low, entry.high
     assert low is not None  # checked in SearchEntry
@@ -239,6 +262,9 @@ def _distribution(workflow: Workflow, path: str, entry: SearchEntry) -> BaseDist
     if _takes_floats(workflow, path, low):
         return FloatDistribution(low, high, step=entry.step, log=entry.log)
     step = 1 if entry.step is None else int(entry.step)
+    if entry.step is not None and step != entry.step:
+        text = f"the setting is a whole number: step must be one too, got {entry.step}"
+        raise SettingsError([Mistake((), text)])
     return IntDistribution(int(low), int(high), step=step, log=entry.log)
 
 

@@ -25,7 +25,7 @@ _SETTING = "optuna.storage"
 def storage_url(file: StudyFile, storage: str | None = None) -> str:
     """Command line over study file over ``OPTUNA_STORAGE`` over a SQLite file in the folder."""
     given = storage or file.settings.optuna.storage or os.environ.get("OPTUNA_STORAGE")
-    if given is None:
+    if not given:
         return f"sqlite:///{file.database}"
     if "://" not in given:
         raise StudyError(
@@ -40,7 +40,7 @@ def shown_url(url: str) -> str:
     """The URL without its password, for messages and reports."""
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number is a ValueError
         return "a storage URL that cannot be read"
 
 
@@ -58,6 +58,8 @@ def create_or_load(session: Session, url: str) -> optuna.Study:
     labels = [reward.label for reward in settings.workflow.rewards]
     if settings.name in names:
         study = optuna.load_study(study_name=settings.name, storage=storage)
+        if IDENTITY not in study.user_attrs:
+            raise _foreign(settings.name, url)
         check_same(study, session)
         return study
     study = optuna.create_study(
@@ -129,7 +131,7 @@ def _sqlite_file_is_ours(url: str) -> bool | None:
 def _sqlite_path(url: str) -> Path | None:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise StudyError(
             "the storage URL cannot be read", setting=_SETTING, remedy="write sqlite:///file.db"
         ) from error
@@ -180,9 +182,7 @@ def check_same(study: optuna.Study, session: Session) -> None:
     Raises:
         StudyError: names every setting that differs.
     """
-    stored = study.user_attrs.get(IDENTITY)
-    if not isinstance(stored, dict):
-        raise _foreign(study.study_name, str(session.file.settings.optuna.storage or "its storage"))
+    stored = study.user_attrs[IDENTITY]
     now = session.identity()
     differences = _differences(stored, now)
     directions = [d.name.lower() for d in study.directions]

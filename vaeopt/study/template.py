@@ -1,6 +1,8 @@
 """A new study folder with a commented study file."""
 
+import json
 import os
+import re
 from pathlib import Path
 
 from vaeopt.core.errors import StudyError
@@ -61,11 +63,22 @@ def write_new_study(folder: Path, *, image: Path | None) -> Path:
     if path.exists():
         raise StudyError(f"{str(path)!r} exists", remedy="choose another name")
     text = _TEMPLATE.format(
-        name=folder.resolve().name, folder=folder, image=_image_lines(image, folder)
+        name=_name(folder), folder=" ".join(str(folder).split()), image=_image_lines(image, folder)
     )
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _name(folder: Path) -> str:
+    """The last part of the folder with what a study's name may not hold made a hyphen."""
+    word = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name)
+    return word.strip("._-")[:100] or "study"
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: quotes and backslashes of file and channel names escaped as in JSON."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _image_lines(image: Path | None, folder: Path) -> str:
@@ -80,8 +93,8 @@ def _image_lines(image: Path | None, folder: Path) -> str:
     others = f"   # one of: {', '.join(names)}" if len(names) > 1 else ""
     lines = [
         "[image]",
-        f'path = "{_relative(image, folder)}"',
-        f'channel = "{channel}"{others}',
+        f"path = {_quoted(_relative(image, folder))}",
+        f"channel = {_quoted(channel)}{others}",
         clip,
     ]
     if scan.pixel_size_nm is None:

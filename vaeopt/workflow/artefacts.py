@@ -1,6 +1,8 @@
 """What a run leaves behind as files, and how a run is rebuilt from them without training."""
 
 import json
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +101,7 @@ def load_run(arrays_file: Path, model_file: Path, micrograph: Micrograph) -> Wor
         with np.load(arrays_file, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
         meta = json.loads(str(arrays["meta"]))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{arrays_file.name} cannot be read: {error}") from error
     if meta["image_sha256"] != micrograph.sha256:
         raise DataError(

@@ -1,8 +1,7 @@
 """The numbers of a run from which every score can be recomputed without training (REWARDS 9.1)."""
 
+import math
 from typing import Any
-
-import numpy as np
 
 from vaeopt.core.types import GaussianMixtureFit, WorkflowRun
 from vaeopt.kernels.mixture import reference as kernel
@@ -14,10 +13,7 @@ def _fit(fit: GaussianMixtureFit) -> dict[str, Any]:
     return {
         "n_components": fit.n_components,
         "n_free": fit.n_free,
-        # JSON knows no infinity: a fit that could not be made has no likelihood.
-        "log_likelihood_total": fit.log_likelihood_total
-        if np.isfinite(fit.log_likelihood_total)
-        else None,
+        "log_likelihood_total": fit.log_likelihood_total,
         "entropy_total": fit.entropy_total,
         "map_log_responsibility_total": fit.map_log_responsibility_total,
         "weights": fit.weights.tolist(),
@@ -25,10 +21,19 @@ def _fit(fit: GaussianMixtureFit) -> dict[str, Any]:
     }
 
 
+def _known(value: Any) -> Any:
+    """The same with None for NaN and infinity, which JSON has not: what could not be computed."""
+    if isinstance(value, dict):
+        return {name: _known(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_known(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def primitives(run: WorkflowRun) -> dict[str, Any]:
     """JSON-ready table of scores, diagnostics and counts of one run."""
     found, health, best = run.latents.reconstruction, run.diagnostics, run.mixture.best
-    return {
+    table = {
         "n_keypoints": len(run.keypoints),
         "n_fit": len(run.mixture.fit_index),
         "keep_fraction": float(run.mixture.kept.mean()),
@@ -67,3 +72,4 @@ def primitives(run: WorkflowRun) -> dict[str, Any]:
         "collapse": {"margin": run.collapse.margin, "reasons": list(run.collapse.reasons)},
         "seconds": dict(run.seconds),
     }
+    return _known(table)  # type: ignore[no-any-return]  # a dict stays one

@@ -13,6 +13,7 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import (
     Collapse,
     Comparison,
+    Floats,
     KeyPoints,
     Latents,
     Micrograph,
@@ -135,10 +136,15 @@ def score(
     seconds: dict[str, float],
 ) -> WorkflowRun:
     """The stages behind the encoder: filters and mixture."""
-    finite = np.isfinite(latents.z_mean).all() and np.isfinite(latents.z_std).all()
+    posterior = (latents.z_mean, latents.z_std, latents.code_mean, latents.code_std)
+    finite = all(bool(np.isfinite(part).all()) for part in posterior)
     if not finite:  # weights so large that the encoder overflows: as good as diverged
         latents = replace(
-            latents, z_mean=np.nan_to_num(latents.z_mean), z_std=np.nan_to_num(latents.z_std, nan=1)
+            latents,
+            z_mean=_or(0.0, latents.z_mean),
+            z_std=_or(1.0, latents.z_std),
+            code_mean=_or(0.0, latents.code_mean),
+            code_std=_or(1.0, latents.code_std),
         )
     diagnostics = unit_diagnostics(
         latents.z_mean, latents.z_std, latents.code_mean, latents.code_std
@@ -162,6 +168,11 @@ def score(
         comparison=comparison,
         seconds=seconds,
     )
+
+
+def _or(stand_in: float, values: Floats) -> Floats:
+    """The same values with a number where there is none."""
+    return np.nan_to_num(values, nan=stand_in, posinf=stand_in, neginf=stand_in)
 
 
 def rewards_of(workflow: Workflow, run: WorkflowRun) -> dict[str, float]:

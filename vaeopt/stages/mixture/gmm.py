@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from threadpoolctl import threadpool_limits
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.settings import Tuple
@@ -79,7 +80,9 @@ class Gmm(MixtureModel, kind="gmm"):
             random_state=seed,
         )
         try:
-            with warnings.catch_warnings():  # what they warn of is recorded in the fit
+            # The arrays are too small to share: more threads are slower, and far slower when
+            # another study runs on the same cores. Warnings say what the fit records anyway.
+            with threadpool_limits(1), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.fit(points)
         except ValueError as error:  # a covariance that cannot be factorised

@@ -63,6 +63,8 @@ class Reward(Plugin, family="reward"):
                     remedy="report it with the trial's record; the trial is marked as failed",
                 )
             value = self.structureless(run)
+            if not math.isfinite(value):  # not even that can be computed: the worst there is
+                value = _LIMIT if self.direction == "minimize" else -_LIMIT
         return float(np.clip(value, -_LIMIT, _LIMIT))
 
 

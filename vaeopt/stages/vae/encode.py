@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from vaeopt.core.types import Floats, Latents, Patches, Reconstruction, TrainedVae
-from vaeopt.kernels.elbo import reference as elbo
+from vaeopt.kernels.elbo import fast, reference
 from vaeopt.kernels.grid import affine_pose
 from vaeopt.stages.vae.invariances import compose
 from vaeopt.stages.vae.model import InvariantVae, restore
@@ -36,8 +36,11 @@ def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> 
     with torch.no_grad():
         parts = [model.encoder(block) for block in _blocks(x, patches.size_px)]
     mean, std = (torch.cat(part) for part in zip(*parts, strict=True))
-    decoded = _decode(model, mean)
-    pixel_nll = elbo.nll(x.numpy(), decoded, settings.likelihood, gaussian_sd=settings.gaussian_sd)
+    logits = _logits(model, mean)
+    # From logits in float64: a mean that rounds to 0 or 1 would make the likelihood infinite.
+    pixel_nll = fast.nll(
+        x.double(), logits.double(), settings.likelihood, gaussian_sd=settings.gaussian_sd
+    ).numpy()
     n = settings.n_codes
     latents, sds = mean.double().numpy(), std.double().numpy()
     return Latents(
@@ -48,7 +51,7 @@ def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> 
         code_std=sds[:, :n],
         error_nats=pixel_nll.sum(axis=1),
         reconstruction=_reconstruction(
-            patches, decoded, pixel_nll, settings, core_px or patches.size_px
+            patches, logits.sigmoid().numpy(), pixel_nll, settings, core_px or patches.size_px
         ),
     )
 
@@ -70,18 +73,17 @@ def decode(vae: TrainedVae, latents: Latents | Floats) -> Floats:
     else:
         content = np.atleast_2d(latents)
         z = np.concatenate([np.zeros((len(content), model.settings.n_codes)), content], axis=1)
-    pictures = _decode(model, torch.tensor(z, dtype=torch.float32))
-    return pictures.reshape(-1, vae.window_px, vae.window_px)
+    pictures = _logits(model, torch.tensor(z, dtype=torch.float32)).sigmoid().numpy()
+    return np.asarray(pictures).reshape(-1, vae.window_px, vae.window_px)
 
 
 def _blocks(rows: Tensor, size_px: int) -> tuple[Tensor, ...]:
     return torch.split(rows, max(1, _BLOCK_PIXELS // size_px**2))
 
 
-def _decode(model: InvariantVae, latents: Tensor) -> Floats:
+def _logits(model: InvariantVae, latents: Tensor) -> Tensor:
     with torch.no_grad():
-        blocks = [model.decoder(block).sigmoid() for block in _blocks(latents, model.size_px)]
-    return np.asarray(torch.cat(blocks).numpy())
+        return torch.cat([model.decoder(block) for block in _blocks(latents, model.size_px)])
 
 
 def _pose(settings: VaeSettings, codes: Tensor, size_px: int) -> dict[str, Floats]:
@@ -111,7 +113,7 @@ def _reconstruction(
     # The core of a window lies round the pixel of the key point, as a smaller window would.
     first = patches.size_px // 2 - core_px // 2
     core = (slice(None), slice(first, first + core_px), slice(first, first + core_px))
-    floor = elbo.entropy_floor(x, settings.likelihood, gaussian_sd=settings.gaussian_sd)
+    floor = reference.entropy_floor(x, settings.likelihood, gaussian_sd=settings.gaussian_sd)
     return Reconstruction(
         nll_nats=float(pixel_nll.mean()),
         floor_nats=float(floor.mean()),

@@ -63,7 +63,8 @@ class InvariantVae(nn.Module):
 def build(settings: VaeSettings, size_px: int, *, seed: int) -> InvariantVae:
     """A new model with torch's default weights drawn from ``seed``; global state is untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed: it would reseed the GPUs too, which fork_rng leaves alone here.
+        torch.default_generator.manual_seed(seed)
         return InvariantVae(settings, size_px)
 
 

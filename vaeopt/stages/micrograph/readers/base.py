@@ -1,5 +1,8 @@
 """What a reader returns, and the choice of reader by file ending."""
 
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -32,6 +35,19 @@ _READERS = {
     ".bmp": "pictures",
 }
 
+# What the libraries behind the readers raise for a damaged file; Pillow's is a SyntaxError.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 def read(path: Path) -> RawScan:
     """Read all channels of a file.
@@ -58,7 +74,7 @@ def read(path: Path) -> RawScan:
     reader = import_module(f"vaeopt.stages.micrograph.readers.{name}")
     try:
         scan = reader.read(path)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except _DAMAGED as error:
         raise DataError(
             f"{path.name} cannot be read as {path.suffix}: {error}",
             setting=setting,
