@@ -51,7 +51,7 @@ class Micrograph:
     sha256: str
     """of the scaled pixels and their shape: identifies what the study sees"""
     scaling: tuple[float, float]
-    """raw values that were mapped to 0 and 1 (REWARDS section 1.2)"""
+    """raw values that were mapped to 0 and 1 (semantics 1.2)"""
 
     def __post_init__(self) -> None:
         _expect(self.pixels.ndim == 2, f"pixels must be (height, width), got {self.pixels.shape}")
@@ -118,7 +118,7 @@ class TrainedVae:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reconstruction:
-    """How well patches come back at the posterior mean, with their pose (REWARDS section 7)."""
+    """How well patches come back at the posterior mean, with their pose (semantics 7)."""
 
     nll_nats: float
     """mean over patches and pixels"""
@@ -165,7 +165,7 @@ class Latents:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LatentDiagnostics:
-    """Per-unit health of the content latents (REWARDS sections 2.3, 2.4 and 3.1); ddof = 0."""
+    """Per-unit health of the content latents (semantics 2.3, 2.4 and 3.1); ddof = 0."""
 
     variance: Floats
     """V_j (latent_dim,): variance over patches of the posterior means"""
@@ -233,7 +233,7 @@ class Collapse:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GaussianMixtureFit:
-    """One fit with K components, in fit space, and the primitives of every score (REWARDS 5)."""
+    """One fit with K components, in fit space, and the primitives of every score (semantics 5)."""
 
     n_components: int
     n_points: int
@@ -278,7 +278,7 @@ class Mixture:
     responsibilities: Floats
     """(n_patches, K) of the chosen fit, for every patch, filtered or not"""
     core: Bools
-    """(n_patches,) core points of their component (REWARDS 5.8)"""
+    """(n_patches,) core points of their component (semantics 5.8)"""
     failure: str = ""
     """why nothing could be fitted; empty if something was"""
 
@@ -296,7 +296,7 @@ class Mixture:
 
     @property
     def log_det_whitening(self) -> float:
-        """log|det W|; J in raw space = J in fit space - this (REWARDS 5.1)."""
+        """log|det W|; J in raw space = J in fit space - this (semantics 5.1)."""
         return float(np.linalg.slogdet(self.transform)[1])
 
 
@@ -305,11 +305,11 @@ class Comparison:
     """What all runs must share so that their scores compare; fixed when a study is created."""
 
     largest_window_px: int
-    """key points keep this window inside the image (REWARDS 1.1)"""
+    """key points keep this window inside the image (semantics 1.1)"""
     core_px: int
-    """smallest window: fvu_core looks at its pixels only (REWARDS 7.2)"""
+    """smallest window: fvu_core looks at its pixels only (semantics 7.2)"""
     n_fit: int
-    """M, points in every mixture fit (REWARDS 4.4)"""
+    """M, points in every mixture fit (semantics 4.4)"""
     seed: int
     """decides which key points are preferred for the fit"""
 

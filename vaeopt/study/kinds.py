@@ -8,8 +8,12 @@ from vaeopt.core.errors import StudyError
 from vaeopt.core.settings import Plugin, Settings, nearest
 from vaeopt.stages.patches import PatchSettings
 from vaeopt.stages.vae import VaeSettings
+from vaeopt.workflow import STAGES
 
 __all__ = ["describe"]
+
+# Stages whose settings are not a choice of kinds.
+_PLAIN: dict[str, type[Settings]] = {"patches": PatchSettings, "vae": VaeSettings}
 
 
 def describe(family: str | None = None) -> list[str]:
@@ -18,26 +22,32 @@ def describe(family: str | None = None) -> list[str]:
     Raises:
         StudyError: no such family.
     """
-    plain: dict[str, type[Settings]] = {"patches": PatchSettings, "vae": VaeSettings}
-    known = [*Plugin.families, *plain]
+    known = sorted({*Plugin.families, *_PLAIN}, key=_place)
     if family is not None and family not in known:
         raise StudyError(f"no family {family!r}; {nearest(family, known)}")
     lines: list[str] = []
-    for name, base in Plugin.families.items():
-        if family in (None, name):
-            lines.append(f"{name}")
-            for kind in base.kinds():
-                member = base.of_kind(kind)
-                lines.append(f"  {kind:<18} {_first_line(member)}")
-                lines += _settings(member)
-    for name, settings in plain.items():
-        if family in (None, name):
-            lines += [name, f"  {'':<18} {_first_line(settings)}", *_settings(settings)]
+    for name in known if family is None else [family]:
+        lines.append(name)
+        if name in _PLAIN:
+            lines += [f"    {_first_line(_PLAIN[name])}", *_settings(_PLAIN[name])]
+            continue
+        base = Plugin.families[name]
+        for kind in base.kinds():
+            member = base.of_kind(kind)
+            lines.append(f"  {kind:<18} {_first_line(member)}")
+            lines += _settings(member)
     return lines
 
 
+def _place(family: str) -> int:
+    """Families stand in the order of the data; invariances follow the VAE, the sampler is last."""
+    order = [stage.removesuffix("s") if stage == "rewards" else stage for stage in STAGES]
+    order.insert(order.index("vae") + 1, "invariance")
+    return order.index(family) if family in order else len(order)
+
+
 def _first_line(cls: type) -> str:
-    return (inspect.getdoc(cls) or "").split("\n")[0]
+    return (inspect.getdoc(cls) or "").split("\n")[0].replace("``", "")
 
 
 def _settings(cls: type[Settings]) -> list[str]:

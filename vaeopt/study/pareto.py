@@ -53,7 +53,7 @@ def compromise(study: optuna.Study) -> FrozenTrial | None:
     """The trial of the front nearest to the ideal point, all objectives counting the same.
 
     Objectives are scaled to [0, 1] by the feasible extremes; the distance is the augmented
-    Chebyshev max f + 0.05 sum f (REWARDS 9.5). None if nothing is feasible.
+    Chebyshev max f + 0.05 sum f (semantics 9.5). None if nothing is feasible.
     """
     trials = feasible(study)
     if not trials:

@@ -1,4 +1,4 @@
-"""The numbers of a run from which every score can be recomputed without training (REWARDS 9.1)."""
+"""The numbers of a run from which every score can be recomputed (semantics 9.1)."""
 
 import math
 from typing import Any

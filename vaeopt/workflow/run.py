@@ -41,7 +41,7 @@ def comparison_for(
     windows_px: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """What all runs over these windows must share (REWARDS sections 1.1, 4.4, 7.2).
+    """What all runs over these windows must share (semantics 1.1, 4.4, 7.2).
 
     Args:
         workflow: gives the density filter and the largest fit.

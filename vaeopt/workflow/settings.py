@@ -19,12 +19,16 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.gain import Gain
 from vaeopt.stages.rewards.reconstruction import Reconstruction
 from vaeopt.stages.vae import VaeSettings
+from vaeopt.workflow.presets import with_preset
 
 __all__ = ["STAGES", "Workflow"]
 
 
 class Workflow(Settings):
-    """One fixed choice for every stage. What is searched stands apart from it."""
+    """One fixed choice for every stage. What is searched stands apart from it.
+
+    ``preset="paper"`` starts from the settings of the paper instead of the defaults.
+    """
 
     keypoints: KeypointDetector = Canny()
     patches: PatchSettings = PatchSettings()
@@ -33,6 +37,11 @@ class Workflow(Settings):
     density_filter: DensityFilter = Quantile()
     mixture: MixtureModel = Gmm()
     rewards: Annotated[tuple[Reward, ...], Tuple, Field(min_length=1)] = (Reconstruction(), Gain())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, table: Any) -> Any:
+        return with_preset(table) if isinstance(table, dict) else table
 
     @model_validator(mode="after")
     def _rewards_hold(self) -> Self:

@@ -1,4 +1,4 @@
-"""Gaussian kernel density estimates with one bandwidth for all directions (REWARDS section 4)."""
+"""Gaussian kernel density estimates with one bandwidth for all directions (semantics 4)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

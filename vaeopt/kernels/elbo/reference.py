@@ -1,6 +1,6 @@
 """Likelihoods per pixel and Gaussian KL divergences, float64, one expression per equation.
 
-REWARDS sections 1.4, 2.3 and 7.1. All in nats.
+semantics 1.4, 2.3 and 7.1. All in nats.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Per-unit diagnostics of a latent space (REWARDS sections 2.3, 2.4, 3.1); ddof = 0 throughout."""
+"""Per-unit diagnostics of a latent space (semantics 2.3, 2.4, 3.1); ddof = 0 throughout."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Gaussian mixtures and their criteria, float64 (REWARDS section 5). All in nats."""
+"""Gaussian mixtures and their criteria, float64 (semantics 5). All in nats."""
 
 from typing import Any
 
@@ -91,7 +91,7 @@ def aic(log_likelihood_total: float, n_free: int) -> float:
 
 
 def structural_cost(bic_total: float, entropy_total: float, n_points: int, weight: float) -> float:
-    """J(w) = BIC / (2 M) + w H_total / M [nats per sample], lower is better (REWARDS 5.4)."""
+    """J(w) = BIC / (2 M) + w H_total / M [nats per sample], lower is better (semantics 5.4)."""
     return bic_total / (2 * n_points) + weight * entropy_total / n_points
 
 

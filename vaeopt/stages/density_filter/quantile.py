@@ -14,7 +14,7 @@ __all__ = ["Quantile"]
 
 
 class Quantile(DensityFilter, kind="quantile"):
-    """REWARDS section 4.1: leave-one-out Gaussian KDE on standardised latents, Scott bandwidth."""
+    """semantics 4.1: leave-one-out Gaussian KDE on standardised latents, Scott bandwidth."""
 
     drop: Annotated[float, Field(ge=0, lt=1)] = 0.10
     """share of the points that is dropped; scores with different shares never compare"""

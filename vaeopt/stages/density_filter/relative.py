@@ -14,7 +14,7 @@ __all__ = ["PaperLiteral", "Relative"]
 
 
 class Relative(DensityFilter, kind="relative"):
-    """REWARDS section 4.2: keep f_i / max f >= threshold, raw latents, each point counted."""
+    """semantics 4.2: keep f_i / max f >= threshold, raw latents, each point counted."""
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
     """least density relative to the densest point"""

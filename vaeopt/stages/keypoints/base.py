@@ -33,7 +33,7 @@ def detect(
     largest_window_px: int,
     folder: Path = Path(),
 ) -> KeyPoints:
-    """Key points whose largest window lies inside the image (REWARDS section 1.1).
+    """Key points whose largest window lies inside the image (semantics 1.1).
 
     Args:
         detector: which places.

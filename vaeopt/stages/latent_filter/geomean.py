@@ -9,7 +9,7 @@ __all__ = ["Geomean"]
 
 
 class Geomean(LatentFilter, kind="geomean"):
-    """REWARDS section 3.3: (prod V_j)^(1/d); diluted by healthy units when d > 3."""
+    """semantics 3.3: (prod V_j)^(1/d); diluted by healthy units when d > 3."""
 
     minimum: PositiveFloat = 0.1
     """least geometric mean of the variances"""

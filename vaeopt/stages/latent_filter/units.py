@@ -9,7 +9,7 @@ __all__ = ["Units"]
 
 
 class Units(LatentFilter, kind="units"):
-    """REWARDS section 3.2. A geometric mean would be diluted by healthy units when d > 3."""
+    """semantics 3.2. A geometric mean would be diluted by healthy units when d > 3."""
 
     min_variance: PositiveFloat = 0.01
     """V_j below this is narrow"""

@@ -17,7 +17,7 @@ class MixtureModel(Plugin, family="mixture"):
     """Fits clusters to latents."""
 
     max_points: Annotated[int, Field(ge=10)] = 2000
-    """most points in one fit; every trial of a study fits the same number (REWARDS 4.4)"""
+    """most points in one fit; every trial of a study fits the same number (semantics 4.4)"""
 
     @property
     @abstractmethod

@@ -14,7 +14,7 @@ from vaeopt.kernels.mixture import reference as kernel
 __all__ = ["SEMANTICS", "MixtureReward", "Reward", "bic_of", "unstructured_cost"]
 
 SEMANTICS = 1
-"""version of the meaning of all rewards (REWARDS.md); values of different versions never mix"""
+"""version of what the rewards mean (docs/semantics.md); values of different versions never mix"""
 
 _LIMIT = 1e3  # values are clipped here: a sampler must never see infinity
 
@@ -76,7 +76,7 @@ class MixtureReward(Reward):
         raise NotImplementedError
 
     def choose(self, mixture: Mixture) -> GaussianMixtureFit:
-        """The fit whose cost is least (REWARDS 5.5), unless the study samples w_sel."""
+        """The fit whose cost is least (semantics 5.5), unless the study samples w_sel."""
         if mixture.selection_weight is not None and mixture.best is not None:
             return mixture.best
         return min((fit for fit in mixture.fits if not fit.rejected), key=self.criterion)

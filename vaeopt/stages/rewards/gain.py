@@ -1,4 +1,4 @@
-"""Structure gain: how much better K clusters are than one Gaussian (REWARDS 5.6)."""
+"""Structure gain: how much better K clusters are than one Gaussian (semantics 5.6)."""
 
 from typing import Annotated, ClassVar, Literal
 

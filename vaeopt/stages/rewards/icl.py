@@ -1,4 +1,4 @@
-"""Integrated completed likelihood: fit, parsimony and separation in one cost (REWARDS 5.4)."""
+"""Integrated completed likelihood: fit, parsimony and separation in one cost (semantics 5.4)."""
 
 from typing import Annotated, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Information rate: how many nats the latents spend on a patch (REWARDS 7.3)."""
+"""Information rate: how many nats the latents spend on a patch (semantics 7.3)."""
 
 from typing import ClassVar, Literal
 

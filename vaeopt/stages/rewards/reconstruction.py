@@ -1,4 +1,4 @@
-"""How well patches come back from their latents (REWARDS section 7)."""
+"""How well patches come back from their latents (semantics 7)."""
 
 from typing import ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Spread of the latents (paper, equation 2; REWARDS 3.1)."""
+"""Spread of the latents (paper, equation 2; semantics 3.1)."""
 
 from typing import ClassVar, Literal
 

@@ -22,7 +22,7 @@ def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> 
     Args:
         vae: a trained model.
         patches: windows of the size that it was trained on.
-        core_px: edge of the central part on which ``fvu_core`` looks (REWARDS 7.2); the whole
+        core_px: edge of the central part on which ``fvu_core`` looks (semantics 7.2); the whole
             window if left out.
 
     Raises:

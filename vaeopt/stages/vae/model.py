@@ -39,7 +39,7 @@ class InvariantVae(nn.Module):
             self.decoder = VanillaDecoder(n_pixels, settings.latent_dim, **shape)
 
     def loss(self, patches: Tensor, noise: Tensor) -> Tensor:
-        """-ELBO of each patch with the KL scaled by kl_scale * n_pixels (REWARDS section 1.4).
+        """-ELBO of each patch with the KL scaled by kl_scale * n_pixels (semantics 1.4).
 
         Args:
             patches: (n, n_pixels) in [0, 1].

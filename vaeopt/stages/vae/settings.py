@@ -33,7 +33,7 @@ def _names(value: object) -> object:
 
 
 class VaeSettings(Settings):
-    """An invariant VAE with fully connected encoder; preset ``paper`` is in the docs."""
+    """An invariant VAE with fully connected encoder and, for invariances, spatial decoder."""
 
     latent_dim: Annotated[int, Field(ge=1, le=64)] = 2
     """content latents, the geometry not counted"""
@@ -50,7 +50,7 @@ class VaeSettings(Settings):
     gaussian_sd: PositiveFloat = 0.5
     """noise of the gaussian likelihood [image range]"""
     kl_scale: Annotated[float, Field(ge=0)] = 0.001
-    """kappa: the KL is weighted with kappa times the number of pixels (REWARDS section 1.4)"""
+    """kappa: the KL is weighted with kappa times the number of pixels (semantics 1.4)"""
     kl_estimator: Literal["analytic", "sampled"] = "analytic"
     """sampled: the one-sample estimate of Pyro's Trace_ELBO, noisier, same expectation"""
     epochs: PositiveInt = 200
