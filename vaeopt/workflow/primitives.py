@@ -62,6 +62,7 @@ def primitives(run: WorkflowRun) -> dict[str, Any]:
             "n_components": best.n_components if best else None,
             "effective_components": kernel.effective_components(best.weights) if best else None,
             "perplexity": kernel.perplexity(best.weights) if best else None,
+            "overlap": kernel.overlap(best.weights, best.means, best.covariances) if best else None,
             "fits": [_fit(fit) for fit in run.mixture.fits],
         },
         "training": {

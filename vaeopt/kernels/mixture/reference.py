@@ -8,6 +8,7 @@ from scipy.special import logsumexp, xlogy
 
 __all__ = [
     "aic",
+    "bhattacharyya",
     "bic",
     "effective_components",
     "entropy",
@@ -19,6 +20,7 @@ __all__ = [
     "log_likelihood",
     "mahalanobis2",
     "n_free_parameters",
+    "overlap",
     "perplexity",
     "responsibilities",
     "structural_cost",
@@ -130,6 +132,27 @@ def perplexity(weights: ArrayLike) -> float:
     """exp(-sum w log w): number of components in a smooth sense."""
     w = np.asarray(weights, np.float64)
     return float(np.exp(-np.sum(xlogy(w, w))))
+
+
+def bhattacharyya(means: ArrayLike, covariances: ArrayLike) -> Float64s:
+    """(K, K) Bhattacharyya coefficients exp(-DB) of K Gaussians: 1 on the diagonal, 0 far apart.
+
+    DB = dm' S^-1 dm / 8 + log(det S / sqrt(det S_k det S_l)) / 2 with S = (S_k + S_l) / 2
+    (Bhattacharyya 1943; semantics 6.4).
+    """
+    m, s = np.asarray(means, np.float64), np.asarray(covariances, np.float64)
+    middle = (s[:, None] + s[None, :]) / 2
+    gap = m[:, None] - m[None, :]
+    distance2 = np.sum(gap * np.linalg.solve(middle, gap[..., None])[..., 0], axis=-1)
+    log_det = np.linalg.slogdet(s)[1]
+    volume = np.linalg.slogdet(middle)[1] - (log_det[:, None] + log_det[None, :]) / 2
+    return np.asarray(np.exp(-distance2 / 8 - volume / 2))
+
+
+def overlap(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> float:
+    """sum_{k<l} w_k w_l BC_kl: 0 for separate components (semantics 6.4)."""
+    w = np.asarray(weights, np.float64)
+    return float(np.sum(np.triu(np.outer(w, w) * bhattacharyya(means, covariances), k=1)))
 
 
 def whitening(z: ArrayLike, space: str) -> tuple[Float64s, Float64s]:

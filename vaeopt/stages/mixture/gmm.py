@@ -171,7 +171,7 @@ def _cost(fit: GaussianMixtureFit, weight: float) -> float:
 
 
 def _core_points(label: Ints, distance2: Floats, kept: Bools, share: float = 0.25) -> Bools:
-    """Kept points nearest to the mean of their component, ceil(share n_k) of each (semantics 5.8)."""
+    """Kept points nearest to their component's mean, ceil(share n_k) of each (semantics 5.8)."""
     core = np.zeros(len(label), dtype=bool)
     for k in range(distance2.shape[1]):
         members = np.flatnonzero(kept & (label == k))
