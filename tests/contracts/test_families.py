@@ -21,9 +21,7 @@ _GIVEN: dict[str, dict[str, object]] = {
 
 
 def _members(family: type[Plugin]) -> list[Plugin]:
-    return [
-        family.from_table({"kind": kind, **_GIVEN.get(kind, {})}) for kind in family.kinds()
-    ]
+    return [family.from_table({"kind": kind, **_GIVEN.get(kind, {})}) for kind in family.kinds()]
 
 
 def _names(member: Plugin | type[Plugin]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import feature
+
 from vaeopt.core.errors import DataError
 from vaeopt.datasets import AMBIGUOUS, RENDERED, RenderedScan, render
 from vaeopt.datasets.domains import (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from vaeopt.core.errors import DataError
 from vaeopt.datasets import NAMED_SCANS, NamedScan, fetch, named
 

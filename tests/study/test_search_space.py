@@ -5,7 +5,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import (
     CategoricalDistribution,
@@ -82,7 +82,9 @@ def test_lists_and_words_come_back_as_they_were_written() -> None:
             "vae.kl_scale": {"choices": [0, 0.5]},
         }
     )
-    assert space.distributions["mixture.components"] == CategoricalDistribution(["[1, 3]", "[1, 5]"])
+    assert space.distributions["mixture.components"] == CategoricalDistribution(
+        ["[1, 3]", "[1, 5]"]
+    )
     workflow = space.settings_for(
         {"mixture.components": "[1, 5]", "vae.likelihood": "gaussian", "vae.kl_scale": 0}
     )
@@ -143,9 +145,8 @@ def test_a_grid_lists_every_value_as_it_is_stored() -> None:
     assert space.n_points == 27
 
 
-@given(
-    low=st.integers(-1000, 1000), steps=st.integers(0, 40), step=st.integers(1, 300)
-)
+@settings(deadline=None, max_examples=50)
+@given(low=st.integers(-1000, 1000), steps=st.integers(0, 40), step=st.integers(1, 300))
 def test_values_of_a_decimal_range_are_those_that_optuna_allows(
     low: int, steps: int, step: int
 ) -> None:

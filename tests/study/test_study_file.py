@@ -213,9 +213,7 @@ def test_settings_of_an_unknown_kind_are_not_judged_by_those_of_another(tmp_path
         ),
     ],
 )
-def test_a_wrong_search_entry_is_named(
-    tmp_path: Path, entry: str, path: str, message: str
-) -> None:
+def test_a_wrong_search_entry_is_named(tmp_path: Path, entry: str, path: str, message: str) -> None:
     write_study(tmp_path, search=entry)
     with pytest.raises(SettingsError) as caught:
         open_study(tmp_path)

@@ -2,7 +2,8 @@
 
 import socket
 from pathlib import Path
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optuna.artifacts import FileSystemArtifactStore
 
@@ -14,6 +15,12 @@ __all__ = ["serve"]
 class _Silent(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # name of the base
         """One line per request is noise."""
+
+
+# One thread per request: a browser's idle connection must not block the next one, and wsgiref
+# would swallow a Ctrl-C that comes while it answers.
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
 
 
 def serve(url: str, artefacts: Path, *, host: str, port: int) -> int:
@@ -31,7 +38,7 @@ def serve(url: str, artefacts: Path, *, host: str, port: int) -> int:
         artifact_store=FileSystemArtifactStore(base_path=artefacts),
     )
     try:
-        server = make_server(host, port, app, handler_class=_Silent)
+        server = make_server(host, port, app, server_class=_Server, handler_class=_Silent)
     except (OSError, socket.gaierror, OverflowError) as error:
         raise StudyError(
             f"cannot listen on {host}:{port}: {error}", remedy="choose another --port"

@@ -98,7 +98,7 @@ def load_run(arrays_file: Path, model_file: Path, micrograph: Micrograph) -> Wor
         DataError: a damaged file, or an image that is not the one of the run.
     """
     try:
-        with np.load(arrays_file, allow_pickle=False) as held:
+        with arrays_file.open("rb") as file, np.load(file, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
         meta = json.loads(str(arrays["meta"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:

@@ -11,11 +11,11 @@ __all__ = ["read"]
 
 def read(path: Path) -> RawScan:
     """Read every 2-D numeric array; ``scan_size_m`` in an ``.npz`` gives the pixel size."""
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        arrays = {path.stem: loaded}
-    else:
-        with loaded:
+    with path.open("rb") as file:  # NumPy leaves a damaged archive open when it opens it itself
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            arrays = {path.stem: loaded}
+        else:
             arrays = {name: loaded[name] for name in loaded.files}
     channels = {n: a for n, a in arrays.items() if a.ndim == 2 and a.dtype.kind in "fiu"}
     size = arrays.get("scan_size_m")

@@ -1,0 +1,31 @@
+"""Fixtures that all tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import threadpoolctl
+import torch
+
+# It needs pyroVED, which the tests do not.
+collect_ignore = ["stages/vae/reference/make_pyroved_reference.py"]
+
+_REAL_DATA = Path(__file__).parents[2] / "shared" / "data" / "real"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny arrays only lose time to several threads, most of all beside other programs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpoolctl.threadpool_limits(limits=1):
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with measured scans; a test that asks for it is skipped where there is none."""
+    if not _REAL_DATA.is_dir():
+        pytest.skip("no real scans beside the project (shared/data/real)")
+    return _REAL_DATA

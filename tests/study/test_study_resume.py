@@ -1,0 +1,173 @@
+"""A study that is cut off goes on as if nothing had happened."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from optuna.trial import TrialState
+
+from tests.study.tiny import ONE, SEARCH, Halt, ctrl_c, points, write_study
+from vaeopt.study import optimize as loop
+from vaeopt.study.file import open_study
+from vaeopt.study.optimize import optimize
+from vaeopt.study.pareto import finished
+from vaeopt.study.records import (
+    FAILURE,
+    INTERRUPTED,
+    RETRY_OF,
+    SEED_NUMBER,
+    WORKER,
+    worker_alive,
+    worker_name,
+)
+from vaeopt.study.resume import requeue_interrupted
+from vaeopt.study.session import prepare
+from vaeopt.study.storage import load_study
+
+SAMPLERS = {
+    "random": '"random"',
+    "tpe": '{ kind = "tpe", n_startup_trials = 2 }',
+    "nsga2": '{ kind = "nsga2", population_size = 2 }',
+    "grid": '"grid"',
+    "brute-force": '"brute-force"',
+}
+N = 5
+
+
+@pytest.fixture(scope="module")
+def dead() -> str:
+    """A worker of this machine that has gone."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:  # this Python
+        pid = process.pid
+    host = worker_name().rsplit(":", 2)[0]
+    return f"{host}:{pid}:{time.time():.0f}"
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_an_interrupted_study_ends_as_one_that_was_not(kind: str, tmp_path: Path) -> None:
+    pieces = {"sampler": SAMPLERS[kind], "seed": 2, "n_trials": N}
+    whole = optimize(write_study(tmp_path / "whole", **pieces))
+    folder = write_study(tmp_path / "cut", **pieces)
+    for trial in (2, 0):  # the third trial, and its retry
+        with pytest.raises(KeyboardInterrupt):
+            optimize(folder, progress=Halt(trial, ctrl_c))
+    study = optimize(folder)
+    cut_off = [t for t in study.trials if t.state == TrialState.FAIL]
+    assert len(finished(study)) == N
+    assert [t.number for t in cut_off] == [2, 3]
+    assert all(t.user_attrs[INTERRUPTED] for t in cut_off)
+    assert not any(FAILURE in t.user_attrs for t in cut_off)
+    assert [t.user_attrs.get(RETRY_OF) for t in study.trials[2:5]] == [None, 2, 3]
+    assert points(study.trials) == points(whole.trials)
+    assert [t.user_attrs[SEED_NUMBER] for t in finished(study)] == list(range(N))
+    assert len(optimize(folder).trials) == N + 2, "and then nothing is left to do"
+
+
+@pytest.mark.parametrize("kind", ["grid", "brute-force"])
+@pytest.mark.parametrize("trial", [0, 5], ids=["first", "last"])
+def test_an_interrupted_walk_over_all_points_misses_none(
+    kind: str, trial: int, tmp_path: Path
+) -> None:
+    pieces = {"sampler": f'"{kind}"', "search": SEARCH, "n_trials": 20, "rewards": ONE}
+    whole = optimize(write_study(tmp_path / "whole", **pieces))
+    folder = write_study(tmp_path / "cut", **pieces)
+    with pytest.raises(KeyboardInterrupt):
+        optimize(folder, progress=Halt(trial, ctrl_c))
+    study = optimize(folder)
+    assert points(study.trials) == points(whole.trials)
+    assert len(study.trials) == 7
+
+
+def test_whatever_ends_the_process_ends_the_trial(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, rewards=ONE)
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        optimize(folder, progress=Halt(0, leave, epoch=2))
+    study = load_study(open_study(folder))
+    assert [t.state for t in study.trials] == [TrialState.FAIL]
+    assert study.trials[0].user_attrs[INTERRUPTED] is True
+    assert not (folder / "artefacts").exists(), "a trial leaves its files when it is whole"
+
+
+def _running(folder: Path, worker: str | None) -> optuna.Study:
+    """A study of two finished trials and one that this worker has never ended."""
+    study = optimize(folder, n_trials=2)
+    session = prepare(open_study(folder))
+    if worker is None:
+        study.ask(fixed_distributions=dict(session.space.distributions))
+    else:
+        loop._ask(study, session).set_user_attr(WORKER, worker)
+    assert study.trials[2].state == TrialState.RUNNING
+    return study
+
+
+def test_a_trial_of_a_dead_process_is_run_again_as_it_was(tmp_path: Path, dead: str) -> None:
+    sampler = SAMPLERS["tpe"]
+    whole = optimize(write_study(tmp_path / "whole", sampler=sampler, n_trials=4))
+    folder = write_study(tmp_path / "cut", sampler=sampler, n_trials=4)
+    _running(folder, dead)
+    study = optimize(folder)
+    lost, retry = study.trials[2], study.trials[3]
+    assert lost.state == TrialState.FAIL
+    assert lost.user_attrs[INTERRUPTED] is True
+    assert retry.state == TrialState.COMPLETE
+    assert retry.user_attrs[RETRY_OF] == 2
+    assert retry.params == lost.params
+    assert retry.user_attrs[SEED_NUMBER] == lost.user_attrs[SEED_NUMBER] == 2
+    assert retry.user_attrs[WORKER] == worker_name()
+    assert len(finished(study)) == 4
+    assert points(study.trials) == points(whole.trials)
+
+
+def test_a_trial_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=3)
+    _running(folder, "another-host:1:0")
+    study = optimize(folder)
+    assert [t.state.name for t in study.trials] == ["COMPLETE"] * 2 + ["RUNNING", "COMPLETE"]
+    assert study.trials[3].user_attrs[SEED_NUMBER] == 3
+
+
+def test_a_trial_that_was_just_asked_for_is_left_alone(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=2)
+    study = _running(folder, None)
+    assert requeue_interrupted(study) == 0
+    assert study.trials[2].state == TrialState.RUNNING
+
+
+def test_a_trial_that_nobody_signed_for_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=2)
+    study = _running(folder, None)
+    monkeypatch.setattr("vaeopt.study.resume._SIGNING", -1 * _second())
+    assert requeue_interrupted(study) == 0, "its seeds were never chosen: there is no retry"
+    assert study.trials[2].state == TrialState.FAIL
+    assert len(study.trials) == 3
+
+
+def _second() -> object:
+    from datetime import timedelta
+
+    return timedelta(seconds=1)
+
+
+def test_a_retry_is_queued_once(tmp_path: Path, dead: str) -> None:
+    study = _running(write_study(tmp_path, rewards=ONE), dead)
+    assert [requeue_interrupted(study) for _ in range(3)] == [1, 0, 0]
+    assert [t.state.name for t in study.trials[2:]] == ["FAIL", "WAITING"]
+
+
+def test_workers_are_told_apart_by_host_number_and_start(dead: str) -> None:
+    host, pid, start = worker_name().rsplit(":", 2)
+    assert worker_alive(worker_name())
+    assert not worker_alive(dead)
+    assert not worker_alive(f"{host}:{pid}:{float(start) - 1000:.0f}"), "a number used again"
+    assert worker_alive(f"not-{host}:{dead.rsplit(':', 2)[1]}:0"), "who knows"
+    assert abs(psutil.Process(int(pid)).create_time() - float(start)) < 2
