@@ -353,7 +353,9 @@ def _replay(arguments: argparse.Namespace) -> int:
         print(f"{name:<20} recorded {was:.9g}  repeated {result.repeated[name]:.9g}")
     different = result.differences(arguments.tolerance)
     if different:
-        _complain(f"trial {result.number} does not repeat: {', '.join(different)} differ")
+        trial = f"trial {result.number} does not repeat: {', '.join(different)} differ"
+        where = f"; recorded with {', '.join(result.elsewhere)}" if result.elsewhere else ""
+        _complain(trial + where)
         return 1
     print(f"trial {result.number} repeats")
     return 0

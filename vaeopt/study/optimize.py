@@ -8,25 +8,26 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
+import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
-from vaeopt.core.seeds import Seeds, derive
+from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
 from vaeopt.stages.vae.device import resolve_device
+from vaeopt.study.ask import ask
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.pareto import finished
 from vaeopt.study.records import (
     FAILURE,
     INTERRUPTED,
-    RETRY_OF,
     SEED_NUMBER,
-    WORKER,
     attach,
+    environment,
+    environment_of,
     record_failure,
     set_constraint,
     settings_of,
-    worker_name,
 )
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import Session, prepare
@@ -93,7 +94,7 @@ def optimize(
     show: Progress = progress or _Silent()
     with _quiet_optuna():
         optuna_study = create_or_load(session, storage_url(file, storage))
-        requeue_interrupted(optuna_study)
+        requeue_interrupted(optuna_study, session.space.distributions)
         show.started(optuna_study, session, total)
         _loop(optuna_study, session, total, limit, show)
     return optuna_study
@@ -107,7 +108,7 @@ def _loop(
     while len(finished(study)) < total and not _exhausted(study, session):
         if limit_s is not None and time.monotonic() - start >= limit_s:
             return
-        trial = _ask(study, session)
+        trial = ask(study, session)
         _one_trial(study, session, trial, show)
         done = study.get_trials(deepcopy=False)[trial.number]
         show.trial_done(study, done)
@@ -133,23 +134,6 @@ def _exhausted(study: optuna.Study, session: Session) -> bool:
         if trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED, False)
     }
     return len(tried) >= (session.space.n_points or 0)
-
-
-def _ask(study: optuna.Study, session: Session) -> Trial:
-    """The next trial, waiting ones first, from a sampler seeded for this trial alone."""
-    settings = session.file.settings
-    # Retries do not count: a study that was interrupted meets the same sampler states.
-    number = sum(
-        RETRY_OF not in trial.user_attrs and trial.state != TrialState.WAITING
-        for trial in study.get_trials(deepcopy=False)
-    )
-    seed = int(derive(settings.optuna.seed, number, "sampler").generate_state(1)[0])
-    study.sampler = settings.optuna.sampler.build(seed=seed, grid=session.space.grid())
-    trial = study.ask(fixed_distributions=dict(session.space.distributions))
-    trial.set_user_attr(WORKER, worker_name())
-    if SEED_NUMBER not in trial.user_attrs:
-        trial.set_user_attr(SEED_NUMBER, number)
-    return trial
 
 
 def _one_trial(study: optuna.Study, session: Session, trial: Trial, show: Progress) -> None:
@@ -201,6 +185,8 @@ class Replay:
     number: int
     recorded: dict[str, float]
     repeated: dict[str, float]
+    elsewhere: tuple[str, ...] = ()
+    """what the environment of the record had that this one has not, e.g. ``torch 2.12.0``"""
 
     def differences(self, tolerance: float) -> dict[str, float]:
         """Relative differences above ``tolerance``, by reward."""
@@ -218,10 +204,18 @@ def replay(
     """Run a finished trial again from its record alone; nothing is stored."""
     show: Progress = progress or _Silent()
     workflow = settings_of(trial)
-    run = _walk(session, workflow, trial.user_attrs[SEED_NUMBER], show.epoch)
+    threads = torch.get_num_threads()
+    # Sums are ordered by thread: another number of threads differs in the sixth digit.
+    torch.set_num_threads(environment_of(trial).get("threads", threads))
+    try:
+        run = _walk(session, workflow, trial.user_attrs[SEED_NUMBER], show.epoch)
+    finally:
+        torch.set_num_threads(threads)
     names = [reward.label for reward in workflow.rewards]
     recorded = dict(zip(names, trial.values, strict=True))
-    return Replay(trial.number, recorded, rewards_of(workflow, run))
+    was, now = environment_of(trial), environment()
+    elsewhere = tuple(f"{k} {v}" for k, v in was.items() if k != "threads" and v != now.get(k))
+    return Replay(trial.number, recorded, rewards_of(workflow, run), elsewhere)
 
 
 @contextmanager

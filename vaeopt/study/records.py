@@ -28,6 +28,8 @@ __all__ = [
     "SEED_NUMBER",
     "WORKER",
     "attach",
+    "environment",
+    "environment_of",
     "record_failure",
     "record_of",
     "restore",
@@ -72,7 +74,7 @@ def attach(trial: Trial, run: WorkflowRun, workflow: Workflow, store_folder: Pat
             )
     trial.set_user_attr(_SETTINGS, workflow.to_table())
     trial.set_user_attr(_PRIMITIVES, primitives(run))
-    trial.set_user_attr(_ENVIRONMENT, _environment())
+    trial.set_user_attr(_ENVIRONMENT, environment())
     trial.set_user_attr(_FILES, ids)
 
 
@@ -86,6 +88,24 @@ def record_failure(trial: Trial, error: BaseException) -> None:
             "traceback": "".join(traceback.format_exception(error))[-4000:],
         },
     )
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine of this process: what a replay elsewhere may differ in."""
+    packages = ("vaeopt", "torch", "numpy", "scikit-learn", "optuna")
+    return {
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }
+
+
+def environment_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The environment that a finished trial ran in."""
+    found = trial.user_attrs.get(_ENVIRONMENT)
+    return found if isinstance(found, dict) else {}
 
 
 def settings_of(trial: FrozenTrial) -> Workflow:
@@ -138,18 +158,6 @@ def record_of(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         "identity": study.user_attrs.get("vaeopt:identity"),
         "started": trial.datetime_start.isoformat() if trial.datetime_start else None,
         "finished": trial.datetime_complete.isoformat() if trial.datetime_complete else None,
-    }
-
-
-def _environment() -> dict[str, Any]:
-    """Versions and machine: what a replay elsewhere may differ in."""
-    packages = ("vaeopt", "torch", "numpy", "scikit-learn", "optuna")
-    return {
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
     }
 
 

@@ -1,8 +1,10 @@
 """Trials that were cut off: found at the next start, marked, and queued again as they were."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vaeopt.study.records import (
@@ -11,21 +13,27 @@ from vaeopt.study.records import (
     SEED_NUMBER,
     WORKER,
     worker_alive,
+    worker_name,
 )
 
 __all__ = ["requeue_interrupted"]
 
 # A trial without a worker's name died between being asked for and being signed for.
 _SIGNING = timedelta(seconds=30)
-# What GridSampler needs to know that a point is taken.
-_GRID_ATTRS = ("grid_id", "search_space")
+# What GridSampler needs to know that a point is taken, and what a user has asked for.
+_KEPT = ("grid_id", "search_space", "fixed_params")
 
 
-def requeue_interrupted(study: optuna.Study) -> int:
+def requeue_interrupted(study: optuna.Study, parameters: Collection[str]) -> int:
     """Mark trials whose process is gone as failed, and queue every interrupted one again.
 
     A trial is queued with its parameters and the number that its seeds derive from, so that it
     gives the values that it would have given.
+
+    Args:
+        study: no trial of it may be running in this process.
+        parameters: names of all parameters; a trial that was cut off before it had them all draws
+            them again.
 
     Returns:
         Number of trials that were queued.
@@ -36,13 +44,16 @@ def requeue_interrupted(study: optuna.Study) -> int:
     for trial in trials:
         dead = trial.state == TrialState.RUNNING and not _alive(trial)
         if dead:
-            study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
-            study.tell(trial.number, state=TrialState.FAIL)
+            try:
+                study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+                study.tell(trial.number, state=TrialState.FAIL)
+            except (ValueError, UpdateFinishedTrialError):
+                continue  # another process that has just started was quicker
         cut_off = dead or (
             trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED, False)
         )
         if cut_off and trial.number not in retried and SEED_NUMBER in trial.user_attrs:
-            _queue(study, trial)
+            _queue(study, trial, parameters)
             queued += 1
     return queued
 
@@ -50,15 +61,16 @@ def requeue_interrupted(study: optuna.Study) -> int:
 def _alive(trial: FrozenTrial) -> bool:
     worker = trial.user_attrs.get(WORKER)
     if isinstance(worker, str):
-        return worker_alive(worker)
+        return worker != worker_name() and worker_alive(worker)
     started = trial.datetime_start
     return started is not None and datetime.now() - started < _SIGNING
 
 
-def _queue(study: optuna.Study, trial: FrozenTrial) -> None:
+def _queue(study: optuna.Study, trial: FrozenTrial, parameters: Collection[str]) -> None:
     """Like ``enqueue_trial``, keeping what a grid sampler knows of the trial."""
-    system = {"fixed_params": trial.params}
-    system |= {k: v for k, v in trial.system_attrs.items() if k in _GRID_ATTRS}
+    system = {k: v for k, v in trial.system_attrs.items() if k in _KEPT}
+    if set(trial.params) == set(parameters):
+        system["fixed_params"] = trial.params
     study.add_trial(
         create_trial(
             state=TrialState.WAITING,

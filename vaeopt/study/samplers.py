@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, ClassVar
 
 import optuna
@@ -125,12 +125,23 @@ class BruteForce(Sampler, kind="brute-force"):
         """Optuna's tree of what has been tried."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return _BruteForceSampler(seed=seed)
+            return _BruteForceSampler(grid or (), seed=seed)
 
 
 # Optuna's own loop is stopped by ``after_trial``, which raises under ask-and-tell: the loop that
 # runs here counts the points itself.
 class _BruteForceSampler(optuna.samplers.BruteForceSampler):
+    def __init__(self, names: Collection[str], *, seed: int) -> None:
+        super().__init__(seed=seed)
+        self._names = set(names)
+
+    def _populate_tree(  # type: ignore[override]  # a static method there
+        self, tree: Any, trials: list[FrozenTrial], params: dict[str, Any]
+    ) -> None:
+        """A trial that was cut off while its parameters were drawn has tried no point."""
+        whole = [trial for trial in trials if self._names <= set(trial.params)]
+        super()._populate_tree(tree, whole, params)
+
     def after_trial(
         self,
         study: optuna.Study,

@@ -10,7 +10,6 @@ from vaeopt.core.types import Comparison, KeyPoints, Micrograph
 from vaeopt.stages.keypoints import KeypointDetector, detect
 from vaeopt.stages.micrograph import load
 from vaeopt.stages.rewards.base import SEMANTICS
-from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.file import StudyFile
 from vaeopt.study.space import SearchSpace
 from vaeopt.workflow import StageCache, comparison_for
@@ -56,7 +55,6 @@ def prepare(file: StudyFile) -> Session:
         VaeoptError: everything that would make trials fail later.
     """
     settings = file.settings
-    resolve_device(settings.workflow.vae.device)  # a GPU that is not there would fail every trial
     micrograph = load(settings.image, folder=file.folder)
     space = settings.space
     smallest, largest = space.windows_px()

@@ -101,7 +101,7 @@ def load_run(arrays_file: Path, model_file: Path, micrograph: Micrograph) -> Wor
         with arrays_file.open("rb") as file, np.load(file, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
         meta = json.loads(str(arrays["meta"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{arrays_file.name} cannot be read: {error}") from error
     if meta["image_sha256"] != micrograph.sha256:
         raise DataError(
