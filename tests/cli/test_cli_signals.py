@@ -16,13 +16,13 @@ from vaeopt.cli import main
 from vaeopt.study.pareto import finished
 from vaeopt.study.records import INTERRUPTED, RETRY_OF
 
-N = 4
+N = 3
 
 
 def long_study(folder: Path) -> Path:
     """Trials so long that a signal meets one of them."""
     write_study(folder, rewards=ONE, n_trials=N)
-    text = (folder / "study.toml").read_text().replace("epochs = 2", "epochs = 300")
+    text = (folder / "study.toml").read_text().replace("epochs = 2", "epochs = 150")
     (folder / "study.toml").write_text(text)
     return folder
 

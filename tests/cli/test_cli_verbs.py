@@ -1,6 +1,7 @@
 """Every verb, as a user would type it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -165,8 +166,9 @@ def test_kinds_answers_for_one_family_or_all(capsys: pytest.CaptureFixture[str])
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     command = [sys.executable, "-m", "vaeopt", "kinds"]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     with subprocess.Popen(  # noqa: S603  # this Python
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -11,7 +11,9 @@ from vaeopt.kernels.elbo import fast, reference
 
 LIKELIHOODS = ["bernoulli", "continuous-bernoulli", "gaussian"]
 # Near 0 the continuous Bernoulli switches to a series, on both sides of which values must agree.
-LOGITS = np.array([-15.0, -3.0, -0.02, -4.1e-3, -3.9e-3, -1e-5, 0.0, 1e-5, 3.9e-3, 4.1e-3, 0.7, 12])
+LOGITS = np.array(
+    [-15.0, -3.0, -0.3, -0.02, -4.1e-3, -3.9e-3, -1e-5, 0.0, 1e-5, 3.9e-3, 4.1e-3, 0.7, 12]
+)
 T11_PIXELS, T11_MEANS = np.array([0, 0.25, 0.5, 1]), np.array([0.1, 0.3, 0.4, 0.9])
 
 

@@ -161,7 +161,7 @@ def test_T10_entropy() -> None:
 
 def test_T10_effective_components_are_strictly_heavier() -> None:
     assert kernel.effective_components(WEIGHTS_10) == 4
-    assert kernel.effective_components(WEIGHTS_10 / 7) == 4
+    assert kernel.effective_components([0.70, 0.16, 0.14]) == 2  # in binary .2 * .7 < .14
 
 
 def test_T10_perplexity() -> None:
@@ -225,3 +225,11 @@ def test_one_latent_can_be_whitened() -> None:
 def test_points_that_do_not_span_the_space_are_refused(space: str) -> None:
     with pytest.raises(np.linalg.LinAlgError, match="do not span the latent space"):
         kernel.whitening(CLOUD * [1.0, 0.0], space)
+
+
+@pytest.mark.parametrize("space", ["whiten", "standard"])
+def test_a_latent_may_be_narrow_but_not_only_rounding(space: str) -> None:
+    shift, matrix = kernel.whitening(CLOUD * [1.0, 1e-4], space)
+    np.testing.assert_allclose(((CLOUD * [1.0, 1e-4] - shift) @ matrix.T).std(axis=0), 1.0)
+    with pytest.raises(np.linalg.LinAlgError, match="do not span the latent space"):
+        kernel.whitening(CLOUD * [1.0, 1e-9], space)

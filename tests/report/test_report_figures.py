@@ -8,14 +8,19 @@ import pytest
 from numpy.typing import NDArray
 
 import vaeopt as vo
-from tests.study.tiny import made_by_hand
+from tests.study.tiny import Direction, made_by_hand
 from vaeopt.core.types import GaussianMixtureFit, Mixture, WorkflowRun
 from vaeopt.report import figures
 from vaeopt.report.palette import INFEASIBLE, component_colour
 from vaeopt.study.pareto import margin
 from vaeopt.testing import example_run
+from vaeopt.workflow import Workflow
 
-MIN, MAX = "minimize", "maximize"
+MIN: Direction = "minimize"
+MAX: Direction = "maximize"
+
+
+SMALL = Workflow(mixture={"kind": "gmm", "components": [1, 3], "n_init": 2})  # type: ignore[arg-type]
 
 
 def gaussians(n: int = 40_000) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -75,7 +80,8 @@ def share_inside(outline: NDArray[np.floating], points: NDArray[np.float64]) -> 
 @pytest.fixture(scope="module")
 def run() -> WorkflowRun:
     rng = np.random.default_rng(1)
-    return example_run(np.concatenate([rng.normal(-3, 0.5, (30, 2)), rng.normal(3, 0.5, (30, 2))]))
+    z = np.concatenate([rng.normal(-3, 0.5, (30, 2)), rng.normal(3, 0.5, (30, 2))])
+    return example_run(z, SMALL)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,7 @@ def run() -> WorkflowRun:
         (MAX, [np.nan, 4.0, 5.0, 5.0, 5.0]),
     ],
 )
-def test_history_keeps_the_best_feasible_value(direction: str, best: list[float]) -> None:
+def test_history_keeps_the_best_feasible_value(direction: Direction, best: list[float]) -> None:
     study = made_by_hand(
         [direction], [(1.0,), (4.0,), (5.0,), (2.0,), (3.0,)], margins=[1, 0, -1, -1, -1]
     )
@@ -114,7 +120,7 @@ def test_front_info_tells_good_from_dominated_from_collapsed() -> None:
     figure = figures.draw_front(info)
     drawn = {trace.name: list(trace.x) for trace in figure.data}
     assert drawn == {"collapsed": [0], "dominated": [3], "Pareto front": [1, 2]}
-    assert [trace.marker.color for trace in figure.data][0] == INFEASIBLE
+    assert figure.data[0].marker.color == INFEASIBLE
     assert "trial 2" in figure.data[2].text[1]
 
 
@@ -166,7 +172,7 @@ def test_an_ellipse_of_a_unit_gaussian_is_a_circle_of_radius_two(run: WorkflowRu
 
 
 def test_one_latent_lies_on_a_line() -> None:
-    run = example_run(np.random.default_rng(0).normal(size=(40, 1)))
+    run = example_run(np.random.default_rng(0).normal(size=(40, 1)), SMALL)
     info = figures.latents_info(run)
     assert info.axes == ("z1", "")
     np.testing.assert_array_equal(info.z[:, 1], 0)

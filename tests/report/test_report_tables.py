@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 
 import vaeopt as vo
-from tests.study.tiny import made_by_hand
+from tests.study.tiny import Direction, made_by_hand
 from vaeopt.cli import main
 from vaeopt.report.tables import best_frame, format_frame
 from vaeopt.study.pareto import feasible, front
 
-MIN, MAX = "minimize", "maximize"
+MIN: Direction = "minimize"
+MAX: Direction = "maximize"
 
 
 @pytest.mark.parametrize(("direction", "expected"), [(MIN, [3, 1, 2]), (MAX, [2, 1, 3])])
-def test_one_objective_gives_the_top_few(direction: str, expected: list[int]) -> None:
+def test_one_objective_gives_the_top_few(direction: Direction, expected: list[int]) -> None:
     study = made_by_hand([direction], [(9,), (2,), (3,), (1,)], margins=[1, -1, -1, -1])
     assert best_frame(study)["trial"].tolist() == expected
     assert best_frame(study, most=2)["trial"].tolist() == expected[:2]

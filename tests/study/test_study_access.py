@@ -107,6 +107,13 @@ def test_a_trial_comes_back_without_training(
     )
 
 
+def test_a_study_of_a_gpu_can_be_read_without_one(finished_copy: Path) -> None:
+    text = (finished_copy / "study.toml").read_text().replace('"cpu"', '"cuda:77"')
+    (finished_copy / "study.toml").write_text(text)
+    assert vo.load_trial(finished_copy, 0).patches
+    assert main(["report", str(finished_copy)]) == 0
+
+
 def test_reading_a_study_writes_nothing(finished_copy: Path) -> None:
     before = contents(finished_copy)
     vo.load_trial(finished_copy, 0)
@@ -128,7 +135,7 @@ def test_a_trial_without_its_files_is_refused(finished_copy: Path) -> None:
 def test_a_trial_whose_files_are_cut_short_is_refused(finished_copy: Path) -> None:
     for path in (finished_copy / "artefacts").iterdir():
         path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match="cannot be read|is damaged"):
+    with pytest.raises(DataError, match=r"cannot be read|is damaged"):
         vo.load_trial(finished_copy, 0)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.study.tiny import contents, stripes, write_study
 from vaeopt.core.errors import DataError, StudyError
 from vaeopt.core.settings import Plugin
-from vaeopt.study import session as session_module
+from vaeopt.stages.keypoints import detect
 from vaeopt.study.check import check
 from vaeopt.study.file import open_study
 from vaeopt.study.kinds import describe
@@ -53,11 +53,11 @@ def test_a_check_says_that_a_space_is_endless_and_warns(tmp_path: Path) -> None:
         ),
         (
             {"search": '"vae.latent_dim" = { low = 2, high = 40 }'},
-            "fewer than the 123 that its largest number of components",
+            "fewer than the 82 that its largest number of components",
         ),
         (
-            {"search": '"density_filter.drop" = { low = 0.1, high = 0.9 }'},
-            "leave 7 for the mixture fit",
+            {"search": '"density_filter.drop" = { low = 0.1, high = 0.95 }'},
+            "leave 4 for the mixture fit",
         ),
         (
             {
@@ -96,13 +96,12 @@ def test_key_points_keep_room_for_the_largest_window(tmp_path: Path) -> None:
 
 def test_key_points_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    found = session_module.detect
 
     def counted(*args: object, **kwargs: object) -> object:
         calls.append(args)
-        return found(*args, **kwargs)  # type: ignore[arg-type]
+        return detect(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(session_module, "detect", counted)
+    monkeypatch.setattr("vaeopt.study.session.detect", counted)
     prepare(open_study(write_study(tmp_path)))
     assert len(calls) == 1
 

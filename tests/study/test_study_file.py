@@ -51,9 +51,10 @@ def mistakes(folder: Path, *overrides: str) -> dict[str, str]:
     """Dotted path to message, of all mistakes of a study file."""
     with pytest.raises(SettingsError) as caught:
         open_study(folder, overrides=overrides)
-    found = [str(mistake).split(": ", 1) for mistake in caught.value.mistakes]
-    assert len({path for path, _ in found}) == len(found), "one mistake per path here"
-    return dict((path, message) for path, message in found)
+    lines = [str(mistake).partition(": ") for mistake in caught.value.mistakes]
+    found = {path: message for path, _, message in lines}
+    assert len(found) == len(lines), "one mistake per path here"
+    return found
 
 
 def test_a_good_file_gives_its_settings_and_its_folder(tmp_path: Path) -> None:

@@ -13,18 +13,20 @@ from optuna.trial import TrialState
 from tests.study.tiny import ONE, Halt, contents, points, write_study
 from vaeopt.core.errors import StudyError, VaeoptError
 from vaeopt.study import optimize as loop
+from vaeopt.study.ask import ask
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize, run_once
 from vaeopt.study.pareto import feasible, finished, margin
 from vaeopt.study.records import FAILURE, SEED_NUMBER, WORKER, record_of, worker_name
 from vaeopt.study.session import prepare
+from vaeopt.workflow import walk
 
 UNSCORABLE = '{ kind = "variance-product", minimum = 1e9 }'
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
     """Make the walk of these trials of this session raise."""
-    walk, done = loop.walk, iter(range(1000))
+    done = iter(range(1000))
 
     def walk_or_fail(*args: Any, **kwargs: Any) -> Any:
         if next(done) in calls:
@@ -215,7 +217,7 @@ def test_a_reward_that_is_no_number_fails_the_trial(
     monkeypatch.setattr(loop, "rewards_of", _no_number)
     study = optimize(write_study(tmp_path, rewards=ONE), timeout_s=1e-9)
     session = prepare(open_study(tmp_path))
-    trial = loop._ask(study, session)
+    trial = ask(study, session)
     loop._one_trial(study, session, trial, loop._Silent())
     assert study.trials[0].state == TrialState.FAIL
     assert study.trials[0].user_attrs[FAILURE]["message"] == "reward 'x' is nan"

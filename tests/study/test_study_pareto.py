@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.study.tiny import made_by_hand
+from tests.study.tiny import Direction, made_by_hand
 from vaeopt.core.errors import StudyError
 from vaeopt.study.pareto import best, compromise, costs, feasible, finished, front, margin, pick
 
-MIN, MAX = "minimize", "maximize"
+MIN: Direction = "minimize"
+MAX: Direction = "maximize"
 
 
 def numbers(trials: list[optuna.trial.FrozenTrial]) -> list[int]:
@@ -25,7 +26,7 @@ def numbers(trials: list[optuna.trial.FrozenTrial]) -> list[int]:
         ([MAX, MAX], [1]),
     ],
 )
-def test_the_front_follows_the_directions(directions: list[str], expected: list[int]) -> None:
+def test_the_front_follows_the_directions(directions: list[Direction], expected: list[int]) -> None:
     #                 0       1       2       3 (worse than 1 if both are maximised)
     values = [(1, 2), (4, 4), (2, 1), (1, 3)]
     assert numbers(front(made_by_hand(directions, values))) == expected
@@ -131,7 +132,7 @@ _directions = st.lists(st.sampled_from([MIN, MAX]), min_size=1, max_size=3)
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data(), directions=_directions)
-def test_laws_of_the_front(data: st.DataObject, directions: list[str]) -> None:
+def test_laws_of_the_front(data: st.DataObject, directions: list[Direction]) -> None:
     value = st.tuples(*[st.integers(0, 3)] * len(directions))
     values = data.draw(st.lists(value, max_size=8))
     margins = data.draw(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=8, max_size=8))

@@ -3,15 +3,17 @@
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil
 import pytest
 from optuna.trial import TrialState
 
-from tests.study.tiny import ONE, SEARCH, Halt, ctrl_c, points, write_study
-from vaeopt.study import optimize as loop
+from tests.study.tiny import ONE, Halt, Point, ctrl_c, points, write_study
+from vaeopt.study.ask import ask
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
 from vaeopt.study.pareto import finished
@@ -35,7 +37,8 @@ SAMPLERS = {
     "grid": '"grid"',
     "brute-force": '"brute-force"',
 }
-N = 5
+THREE = '"vae.invariances" = { choices = [[], ["rotation"], ["translation"]] }'
+N = 4
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +50,22 @@ def dead() -> str:
     return f"{host}:{pid}:{time.time():.0f}"
 
 
-@pytest.mark.parametrize("kind", SAMPLERS)
-def test_an_interrupted_study_ends_as_one_that_was_not(kind: str, tmp_path: Path) -> None:
-    pieces = {"sampler": SAMPLERS[kind], "seed": 2, "n_trials": N}
-    whole = optimize(write_study(tmp_path / "whole", **pieces))
-    folder = write_study(tmp_path / "cut", **pieces)
+@pytest.fixture(scope="module", params=SAMPLERS)
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], list[Point]]:
+    """Pieces of a study, and what comes out of it if nothing happens."""
+    pieces: dict[str, Any] = {"sampler": SAMPLERS[request.param], "seed": 2, "n_trials": N}
+    study = optimize(write_study(tmp_path_factory.mktemp("whole"), **pieces))
+    assert len(study.trials) == N
+    return pieces, points(study.trials)
+
+
+def test_an_interrupted_study_ends_as_one_that_was_not(
+    whole: tuple[dict[str, Any], list[Point]], tmp_path: Path
+) -> None:
+    pieces, expected = whole
+    folder = write_study(tmp_path, **pieces)
     for trial in (2, 0):  # the third trial, and its retry
         with pytest.raises(KeyboardInterrupt):
             optimize(folder, progress=Halt(trial, ctrl_c))
@@ -62,24 +76,50 @@ def test_an_interrupted_study_ends_as_one_that_was_not(kind: str, tmp_path: Path
     assert all(t.user_attrs[INTERRUPTED] for t in cut_off)
     assert not any(FAILURE in t.user_attrs for t in cut_off)
     assert [t.user_attrs.get(RETRY_OF) for t in study.trials[2:5]] == [None, 2, 3]
-    assert points(study.trials) == points(whole.trials)
+    assert points(study.trials) == expected
     assert [t.user_attrs[SEED_NUMBER] for t in finished(study)] == list(range(N))
     assert len(optimize(folder).trials) == N + 2, "and then nothing is left to do"
 
 
 @pytest.mark.parametrize("kind", ["grid", "brute-force"])
-@pytest.mark.parametrize("trial", [0, 5], ids=["first", "last"])
+@pytest.mark.parametrize("trial", [0, 2], ids=["first", "last"])
 def test_an_interrupted_walk_over_all_points_misses_none(
     kind: str, trial: int, tmp_path: Path
 ) -> None:
-    pieces = {"sampler": f'"{kind}"', "search": SEARCH, "n_trials": 20, "rewards": ONE}
+    pieces = {"sampler": f'"{kind}"', "search": THREE, "n_trials": 20, "rewards": ONE}
     whole = optimize(write_study(tmp_path / "whole", **pieces))
     folder = write_study(tmp_path / "cut", **pieces)
     with pytest.raises(KeyboardInterrupt):
         optimize(folder, progress=Halt(trial, ctrl_c))
     study = optimize(folder)
     assert points(study.trials) == points(whole.trials)
-    assert len(study.trials) == 7
+    assert len(study.trials) == 4
+
+
+@pytest.mark.parametrize("call", [4, 5], ids=["none", "half"])
+def test_a_trial_that_is_cut_off_while_its_parameters_are_drawn_draws_them_again(
+    whole: tuple[dict[str, Any], list[Point]],
+    call: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pieces, expected = whole
+    folder = write_study(tmp_path, **pieces)
+    suggest, calls = optuna.trial.Trial._suggest, iter(range(1000))
+
+    def suggest_or_stop(trial: optuna.Trial, name: str, distribution: Any) -> Any:
+        if next(calls) == call:  # two parameters a trial
+            raise KeyboardInterrupt
+        return suggest(trial, name, distribution)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("optuna.trial.Trial._suggest", suggest_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            optimize(folder)
+    study = optimize(folder)
+    assert len(study.trials[2].params) == call - 4
+    assert study.trials[2].state == TrialState.FAIL
+    assert points(study.trials) == expected
 
 
 def test_whatever_ends_the_process_ends_the_trial(tmp_path: Path) -> None:
@@ -100,10 +140,11 @@ def _running(folder: Path, worker: str | None) -> optuna.Study:
     """A study of two finished trials and one that this worker has never ended."""
     study = optimize(folder, n_trials=2)
     session = prepare(open_study(folder))
-    if worker is None:
+    if worker is None:  # plain Optuna, which signs nothing
+        study.sampler = optuna.samplers.RandomSampler()
         study.ask(fixed_distributions=dict(session.space.distributions))
     else:
-        loop._ask(study, session).set_user_attr(WORKER, worker)
+        ask(study, session).set_user_attr(WORKER, worker)
     assert study.trials[2].state == TrialState.RUNNING
     return study
 
@@ -137,7 +178,7 @@ def test_a_trial_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
 def test_a_trial_that_was_just_asked_for_is_left_alone(tmp_path: Path) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=2)
     study = _running(folder, None)
-    assert requeue_interrupted(study) == 0
+    assert requeue_interrupted(study, []) == 0
     assert study.trials[2].state == TrialState.RUNNING
 
 
@@ -146,21 +187,16 @@ def test_a_trial_that_nobody_signed_for_is_given_up(
 ) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=2)
     study = _running(folder, None)
-    monkeypatch.setattr("vaeopt.study.resume._SIGNING", -1 * _second())
-    assert requeue_interrupted(study) == 0, "its seeds were never chosen: there is no retry"
+    monkeypatch.setattr("vaeopt.study.resume._SIGNING", -timedelta(seconds=1))
+    assert requeue_interrupted(study, []) == 0, "its seeds were never chosen: there is no retry"
     assert study.trials[2].state == TrialState.FAIL
     assert len(study.trials) == 3
 
 
-def _second() -> object:
-    from datetime import timedelta
-
-    return timedelta(seconds=1)
-
-
 def test_a_retry_is_queued_once(tmp_path: Path, dead: str) -> None:
     study = _running(write_study(tmp_path, rewards=ONE), dead)
-    assert [requeue_interrupted(study) for _ in range(3)] == [1, 0, 0]
+    names = list(study.trials[2].params)
+    assert [requeue_interrupted(study, names) for _ in range(3)] == [1, 0, 0]
     assert [t.state.name for t in study.trials[2:]] == ["FAIL", "WAITING"]
 
 

@@ -5,15 +5,14 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
 import pytest
 import sqlalchemy
-import threadpoolctl
-import torch
 from numpy.typing import NDArray
+from optuna.storages._rdb.storage import _VersionManager
 from optuna.trial import FrozenTrial
 
 from vaeopt.study.optimize import optimize
@@ -36,7 +35,8 @@ def stripes(size_px: int = 48, seed: int = 0) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     row, col = np.mgrid[:size_px, :size_px]
     pattern = np.where(col < size_px / 2, np.sin(row / 2), np.sin((row + col) / 3))
-    return (pattern + 0.1 * rng.standard_normal(pattern.shape)).astype(np.float32)
+    noisy = pattern + 0.1 * rng.standard_normal(pattern.shape)
+    return np.asarray(noisy, dtype=np.float32)
 
 
 def study_text(
@@ -48,7 +48,7 @@ def study_text(
     patches: str = "{ size_px = 5 }",
     vae: str = "",
     latent_filter: str = '{ kind = "variance-product", minimum = 1e-12 }',
-    components: str = "[1, 3]",
+    components: str = "[1, 2]",
     rewards: str = TWO,
     search: str = SEARCH,
     sampler: str = '{ kind = "random" }',
@@ -95,6 +95,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+Direction = Literal["minimize", "maximize"]
 Point = tuple[tuple[tuple[str, Any], ...], tuple[float, ...]]
 
 
@@ -137,6 +138,7 @@ def _finished(base: Path) -> Path:
         base / "finished",
         search=SEARCH_COLLAPSE,
         sampler='{ kind = "grid" }',
+        components="[1, 3]",
         n_trials=N_TRIALS,
     )
     optimize(folder)
@@ -157,7 +159,7 @@ def finished_copy(finished_folder: Path, tmp_path: Path) -> Path:
 
 
 def made_by_hand(
-    directions: Sequence[str],
+    directions: Sequence[Direction],
     values: Sequence[Sequence[float]],
     margins: Sequence[float] | None = None,
 ) -> optuna.Study:
@@ -174,20 +176,26 @@ def made_by_hand(
 
 def _no_fsync(connection: Any, record: object) -> None:
     connection.execute("PRAGMA synchronous = OFF")  # nothing here survives a power cut anyway
+    connection.execute("PRAGMA journal_mode = MEMORY")
+
+
+_new_script = _VersionManager._create_alembic_script
+
+
+@functools.cache
+def _script() -> Any:
+    return _new_script(_VersionManager.__new__(_VersionManager))
 
 
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
-    """One thread and no fsync: small arrays and many commits are slow otherwise."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """No fsync, and Optuna's thirty schema versions are imported once, not with every study."""
     sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", _no_fsync)
-    try:
-        with threadpoolctl.threadpool_limits(1):
-            yield
-    finally:
-        sqlalchemy.event.remove(sqlalchemy.engine.Engine, "connect", _no_fsync)
-        torch.set_num_threads(threads)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_VersionManager, "url", "sqlite://", raising=False)
+        patch.setattr(_VersionManager, "_create_alembic_script", lambda manager: _script())
+        yield
+    sqlalchemy.event.remove(sqlalchemy.engine.Engine, "connect", _no_fsync)
 
 
 @pytest.fixture(autouse=True)

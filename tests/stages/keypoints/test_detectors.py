@@ -78,8 +78,8 @@ def test_only_points_without_room_are_left_out() -> None:
 
 
 def test_strengths_stay_with_their_points() -> None:
-    found = detect(LocalMaxima(sigma_px=0), SPOTTED, largest_window_px=21)
-    np.testing.assert_array_equal(found.yx_px, SPOTS[[0, 2, 3, 4, 1]][[0, 1, 2, 3, 4]])
+    found = detect(LocalMaxima(sigma_px=0), SPOTTED, largest_window_px=23)
+    np.testing.assert_array_equal(found.yx_px, SPOTS[[2, 3, 4, 1]])  # no room for the strongest
     row, col = found.yx_px.astype(int).T
     np.testing.assert_allclose(found.strength, SPOTTED.pixels[row, col], atol=1e-3)
 
@@ -142,7 +142,7 @@ def test_no_spacing_keeps_everything_and_nothing_stays_nothing() -> None:
 # ---- grid
 
 
-@pytest.mark.parametrize("spacing", [1, 4, 7])
+@pytest.mark.parametrize("spacing", [1, 5, 9])
 def test_the_grid_is_regular_centred_and_in_reading_order(spacing: int) -> None:
     found = Grid(spacing_px=spacing).find(_micrograph(_disc(50)), folder=HERE)
     rows, columns = np.unique(found.yx_px[:, 0]), np.unique(found.yx_px[:, 1])
