@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _keep_freed_memory() -> None:
     """Let glibc reuse the large temporaries of a training step instead of unmapping them.
 
-    Page faults of fresh mappings cost a third of a step on two cores (docs/vae.md). Only the
+    Page faults of fresh mappings cost 14 % of the processor time of a step (docs/vae.md). Only the
     program does this: a library must not change the allocator of the process that imports it.
     """
     import ctypes

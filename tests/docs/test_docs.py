@@ -1,4 +1,4 @@
-"""The docs: what they show runs, what they name exists, what they tabulate is what the code says."""
+"""The docs: what they show runs, what they name exists, what they tabulate is the code's."""
 
 import argparse
 import importlib.util
@@ -113,8 +113,8 @@ def _plugin_file(text: str) -> str | None:
     return match[1] if match else None
 
 
-def _load_plugin(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Public names of a plug-in file, declared as a study would declare them."""
+def _load_plugin(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Declare the kinds of a plug-in file as a study would; returns the name of the module."""
     name = f"vaeopt_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -122,6 +122,10 @@ def _load_plugin(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, name, module)
     spec.loader.exec_module(module)
+    return name
+
+
+def _public(module: ModuleType) -> dict[str, Any]:
     return {key: value for key, value in vars(module).items() if not key.startswith("_")}
 
 
@@ -144,13 +148,17 @@ def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     module.__file__ = str(script)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     lines = [""] * page.read_text(encoding="utf-8").count("\n")
+    plugins: list[str] = []
     for fence in _fences(page):
         first = re.sub(r"\A(#.*\n|\n)*", "", fence.text)
         if fence.info == "toml" and first.startswith("name ="):
             _check_study(fence, tmp_path / f"study_{fence.line}.toml")
+            for declared in plugins:  # opening a study has made their classes anew
+                vars(module).update(_public(sys.modules[declared]))
         elif fence.info == "python" and (name := _plugin_file(fence.text)):
             (tmp_path / name).write_text(fence.text, encoding="utf-8")
-            vars(module).update(_load_plugin(tmp_path / name, monkeypatch))
+            plugins.append(_load_plugin(tmp_path / name, monkeypatch))
+            vars(module).update(_public(sys.modules[plugins[-1]]))
         elif fence.info == "python":
             text = fence.text.splitlines()
             lines[fence.line - 1 : fence.line - 1 + len(text)] = text
@@ -293,9 +301,8 @@ def _same(cell: str, cls: type[Settings], name: str) -> bool:
         value = tomllib.loads(f"value = {cell.strip('`')}")["value"]
     except tomllib.TOMLDecodeError:
         return isinstance(field.default, Plugin) and cell.strip("`") == field.default.kind
-    if name in ("search", "workflow"):  # made by a factory, or shown as words
-        return value == {}
-    return bool(value == _plain(field.default))
+    default = field.get_default(call_default_factory=True)
+    return bool(value == _plain(default))
 
 
 def _tables() -> list[tuple[str, str, type[Settings]]]:

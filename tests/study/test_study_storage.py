@@ -11,6 +11,7 @@ import optuna
 import pytest
 
 from tests.study.tiny import N_TRIALS, ONE, TWO, contents, stripes, write_study
+from vaeopt.cli import main
 from vaeopt.core.errors import StudyError
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
@@ -53,14 +54,17 @@ def another_image(folder: Path) -> None:
     ],
 )
 def test_a_changed_study_is_refused_by_name_and_not_touched(
-    change: Callable[[Path], None], named: str, finished_copy: Path
+    change: Callable[[Path], None],
+    named: str,
+    finished_copy: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     change(finished_copy)
     before = contents(finished_copy)
-    with pytest.raises(StudyError) as caught:
-        optimize(finished_copy, n_trials=N_TRIALS + 1)
-    assert "was started with other settings" in str(caught.value)
-    assert named in str(caught.value)
+    assert main(["optimize", str(finished_copy), "--n-trials", str(N_TRIALS + 1)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("vaeopt: name: study 'tiny' was started with other settings: ")
+    assert named in line
     assert contents(finished_copy) == before
 
 
@@ -176,6 +180,15 @@ def test_an_empty_file_may_become_a_study(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no study 'tiny'"):
         load_study(open_study(folder))
     assert len(optimize(folder, n_trials=1).trials) == 1
+
+
+@pytest.mark.parametrize("name", ["a b", "a?b", "a%20b", "a#b", "ü", "a&b=c"])
+def test_a_folder_may_be_called_anything(name: str, tmp_path: Path) -> None:
+    folder = write_study(tmp_path / name, rewards=ONE, n_trials=1)
+    optimize(folder)
+    assert (folder / "tiny.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert len(load_study(open_study(folder)).trials) == 1
 
 
 def test_the_command_line_wins_over_the_file_over_the_environment(

@@ -96,6 +96,24 @@ def test_a_run_without_a_mixture_round_trips(z: Any, tmp_path: Path) -> None:
     assert rewards_of(Workflow(), again) == rewards_of(Workflow(), run)
 
 
+def test_a_sampled_selection_weight_still_chooses_k_when_read_back(tmp_path: Path) -> None:
+    """At weight 0 it takes two overlapping clusters apart, which the reward alone would not."""
+    z = np.random.default_rng(0).standard_normal((400, 1))
+    z[:200] += 4.0
+    table: dict[str, Any] = {
+        "density_filter": {"kind": "none"},
+        "mixture": {"kind": "gmm", "components": [1, 2], "n_init": 1, "selection_weight": 0.0},
+        "rewards": [{"kind": "icl", "weight": 8.0}],
+    }
+    workflow = Workflow(**table)
+    run = example_run(z, workflow)
+    again = load_run(*save_run(run, tmp_path), run.micrograph)
+    assert again.mixture.selection_weight == 0.0
+    assert rewards_of(workflow, again) == rewards_of(workflow, run)
+    free = replace(again, mixture=replace(again.mixture, selection_weight=None))
+    assert rewards_of(workflow, free)["icl(w=8)"] < rewards_of(workflow, again)["icl(w=8)"]
+
+
 # ---- files that do not fit
 
 

@@ -133,13 +133,28 @@ def test_a_cache_changes_no_value(
 def test_a_cache_tells_windows_and_detectors_apart(
     workflow: Workflow, micrograph: Micrograph
 ) -> None:
-    cache = StageCache()
-    first = _walk(workflow, micrograph, cache=cache)
-    wider = _walk(workflow.with_values({"patches.size_px": 5}), micrograph, cache=cache)
-    denser = _walk(workflow.with_values({"keypoints.spacing_px": 5}), micrograph, cache=cache)
-    assert (first.patches.size_px, wider.patches.size_px) == (7, 5)
+    cache, shared = StageCache(), comparison_for(workflow, N_KEYPOINTS, windows_px=(5, 7))
+
+    def walked(values: dict[str, Any]) -> WorkflowRun:
+        changed = workflow.with_values(values)
+        return walk(changed, micrograph, comparison=shared, seeds=Seeds(0, 0), cache=cache)
+
+    first, smaller, denser = (
+        walked(values) for values in ({}, {"patches.size_px": 5}, {"keypoints.spacing_px": 5})
+    )
+    assert (first.patches.size_px, smaller.patches.size_px) == (7, 5)
+    assert smaller.keypoints is first.keypoints
     assert len(denser.keypoints) > len(first.keypoints)
     assert len(denser.patches) == len(denser.keypoints)
+
+
+def test_a_fit_sees_as_many_points_as_the_comparison_says(
+    workflow: Workflow, micrograph: Micrograph
+) -> None:
+    run = _walk(workflow.with_values({"mixture.max_points": 20}), micrograph)
+    assert len(run.mixture.fit_index) == 20
+    assert {fit.n_points for fit in run.mixture.fits} == {20}
+    assert run.collapse.feasible
 
 
 def test_a_cache_forgets_what_was_used_least_recently() -> None:

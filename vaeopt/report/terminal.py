@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
 from vaeopt.study.access import metric_names
-from vaeopt.study.pareto import compromise, feasible, finished
+from vaeopt.study.pareto import compromise, finished, margin
 from vaeopt.study.session import Session
 
 __all__ = ["Terminal", "terminal"]
@@ -67,7 +67,7 @@ class Terminal:
 
 def _best_so_far(study: optuna.Study) -> str:
     found = compromise(study)
-    collapsed = len(finished(study)) - len(feasible(study))
+    collapsed = sum(margin(trial) > 0 for trial in finished(study))
     if found is None:
         return f"{collapsed} collapsed"
     values = zip(metric_names(study), found.values, strict=True)

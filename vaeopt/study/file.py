@@ -28,6 +28,7 @@ from vaeopt.workflow import Workflow
 __all__ = ["OptunaSettings", "StudyFile", "StudySettings", "open_study"]
 
 STUDY_TOML = "study.toml"
+_SOURCE = "__vaeopt_source__"
 # Stages whose settings depend on a kind: nothing can be said of them while that is wrong.
 _OF_A_KIND = ("keypoints.", "latent_filter.", "density_filter.", "mixture.")
 
@@ -224,6 +225,9 @@ def _load_plugins(names: object, folder: Path) -> None:
                 f"plug-in file {name!r} does not exist beside the study file", setting="plugins"
             )
         module_name = f"vaeopt_plugin_{path.stem}"
+        source = f"{path.resolve()}\n{path.read_bytes()!r}"
+        if getattr(sys.modules.get(module_name), _SOURCE, None) == source:
+            continue  # run once: classes made anew would not be those of settings made before
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None:
             raise StudyError(f"plug-in file {name!r} is not a Python file", setting="plugins")
@@ -237,3 +241,4 @@ def _load_plugins(names: object, folder: Path) -> None:
             raise StudyError(
                 f"plug-in file {name!r} failed: {type(error).__name__}: {error}", setting="plugins"
             ) from error
+        setattr(module, _SOURCE, source)

@@ -92,6 +92,7 @@ def optimize(
     total = n_trials if n_trials is not None else file.settings.optuna.n_trials
     limit = timeout_s if timeout_s is not None else file.settings.optuna.timeout_s
     show: Progress = progress or _Silent()
+    file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with _quiet_optuna():
         optuna_study = create_or_load(session, storage_url(file, storage))
         requeue_interrupted(optuna_study, session.space.distributions)

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Self
@@ -40,9 +41,11 @@ _MAX_POINTS = 1_000_000
 
 def _finite(value: object) -> object:
     # Before the union below is tried: each of its members would complain by itself.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("expected a finite number")
-    return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):  # TOML has integers of any length
+            if math.isfinite(value):
+                return value
+    raise ValueError("expected a finite number")
 
 
 Number = Annotated[int | float, BeforeValidator(_finite)]
@@ -215,6 +218,8 @@ class SearchSpace:
         for path in self.entries:
             if path.startswith("keypoints."):
                 found.append(f"{path}: trials see different key points; scores compare loosely")
+            if path.startswith("latent_filter."):
+                found.append(f"{path}: the search may prefer the filter that lets most through")
             if path.startswith("density_filter.") or path == "mixture.space":
                 found.append(f"{path}: scores with different values of it do not compare")
         if "vae.latent_dim" in self.entries:

@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from vaeopt.core.errors import StudyError
@@ -26,7 +26,8 @@ def storage_url(file: StudyFile, storage: str | None = None) -> str:
     """Command line over study file over ``OPTUNA_STORAGE`` over a SQLite file in the folder."""
     given = storage or file.settings.optuna.storage or os.environ.get("OPTUNA_STORAGE")
     if not given:
-        return f"sqlite:///{file.database}"
+        # Not an f-string: "?" and "%" in the name of a folder mean something in a URL.
+        return URL.create("sqlite", database=str(file.database)).render_as_string()
     if "://" not in given:
         raise StudyError(
             f"storage {given!r} is not a URL",

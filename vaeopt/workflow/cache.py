@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 class StageCache:
-    """Results of deterministic stages for one image, the least recently used forgotten first."""
+    """Results of deterministic stages, the least recently used forgotten first.
+
+    Keys are settings alone: one cache serves one image and one study folder.
+    """
 
     def __init__(self, size: int = 16) -> None:
         self._size = size

@@ -22,6 +22,7 @@ CLOUD = np.random.default_rng(0).normal(size=(200, 2))
         (0.1, 1500, 1350),
         (0.1, 1, 1),
         (0.3, 10, 7),
+        (0.43, 100, 57),  # in binary .57 * 100 > 57
         (0.0, 10, 10),
         (0.95, 10, 1),
     ],
@@ -32,8 +33,14 @@ def test_the_number_kept_is_fixed(drop: float, n: int, kept: int) -> None:
 
 
 def test_ties_go_to_the_lower_index() -> None:
-    kept = Quantile(drop=0.5)(np.full((7, 2), 0.3))
-    assert kept.tolist() == [True] * 4 + [False] * 3
+    """100 points at two places: all of the crowded one stay, and the first of the other."""
+    crowded = np.random.default_rng(0).random(100) < 0.6
+    kept = Quantile(drop=0.2)(np.where(crowded, 0.0, 1.0)[:, None])
+    others = np.flatnonzero(~crowded)
+    expected = crowded.copy()
+    expected[others[: 80 - crowded.sum()]] = True
+    np.testing.assert_array_equal(kept, expected)
+    assert 0 < kept[others].sum() < len(others)
 
 
 def test_the_number_kept_is_fixed_also_for_degenerate_latents() -> None:

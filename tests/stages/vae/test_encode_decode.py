@@ -12,11 +12,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vaeopt.core.types import Latents, Patches, Reconstruction, TrainedVae
+from vaeopt.core.types import KeyPoints, Latents, Patches, Reconstruction, TrainedVae
 from vaeopt.kernels.elbo import reference
+from vaeopt.stages.patches import PatchSettings, cut
 from vaeopt.stages.vae import decode, encode
 from vaeopt.stages.vae.model import build, restore
 from vaeopt.stages.vae.settings import VaeSettings
+from vaeopt.testing import example_micrograph
 
 Untrained = Callable[..., TrainedVae]
 
@@ -320,3 +322,29 @@ def test_T11_reconstruction_of_four_pixels() -> None:
     assert found.excess_nll_nats == pytest.approx(0.059324, abs=2e-6)
     assert found.mse == pytest.approx(0.008125, abs=2e-6)
     assert found.fvu == pytest.approx(0.0594286, abs=1e-5)
+
+
+def test_a_record_that_cannot_be_written_can_be_used(
+    untrained: Untrained, patches: Patches
+) -> None:
+    vae = untrained()
+    for array in vae.weights.values():
+        array.setflags(write=False)
+    assert np.isfinite(encode(vae, patches).z_mean).all()
+
+
+@pytest.mark.parametrize(("large", "small"), [(8, 3), (8, 5), (9, 4), (8, 4)])
+def test_the_core_of_a_large_window_is_the_small_window(
+    untrained: Untrained, large: int, small: int
+) -> None:
+    """Seen from the error: a decoder that says 1/2 everywhere errs on the core as on the window."""
+    micrograph = example_micrograph()
+    points = KeyPoints(yx_px=np.random.default_rng(0).uniform(8, 50, (9, 2)), strength=np.ones(9))
+
+    def fvu_core(size: int) -> float:
+        vae = _speaking(untrained(size_px=size, invariances="none"), 0.0)
+        blank = {**vae.weights, "decoder.out.weight": 0 * vae.weights["decoder.out.weight"]}
+        patches = cut(PatchSettings(size_px=size), micrograph, points)
+        return encode(replace(vae, weights=blank), patches, core_px=small).reconstruction.fvu_core
+
+    assert fvu_core(large) == pytest.approx(fvu_core(small), rel=1e-9)

@@ -1,8 +1,11 @@
 """Invariances as affine maps of coordinates: what each does, and in which order they act."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from vaeopt.stages.vae.invariances import Invariance, compose, known, ordered
 
@@ -57,3 +60,28 @@ def test_a_rotation_keeps_distances() -> None:
     for matrix in linear.numpy():
         np.testing.assert_allclose(matrix @ matrix.T, np.eye(2), atol=1e-12)
         assert np.linalg.det(matrix) == pytest.approx(1.0)
+
+
+def test_an_invariance_that_acts_after_a_shift_moves_the_shift_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Invariance, "registry", dict(Invariance.registry))
+
+    class Mirror(Invariance, kind="mirror"):
+        """Swaps both axes, after everything else."""
+
+        n_codes: ClassVar[int] = 1
+        code_rank: ClassVar[int] = 9
+        apply_rank: ClassVar[int] = 9
+        default_prior_sd: ClassVar[float] = 1.0
+        unit: ClassVar[str] = "none"
+
+        @classmethod
+        def affine(cls, amount: Tensor) -> tuple[Tensor, Tensor]:
+            swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=amount.dtype)
+            return swap.expand(len(amount), 2, 2), amount.new_zeros(len(amount), 2)
+
+    codes = torch.cat([CODES[:, 1:3], CODES[:, :1]], dim=1)
+    linear, offset = compose(("translation", "mirror"), codes, {**PRIORS, "mirror": 1.0})
+    np.testing.assert_allclose(linear[0].numpy(), [[0, 1], [1, 0]])
+    np.testing.assert_allclose(offset.numpy(), 0.1 * CODES[:, [2, 1]].numpy())

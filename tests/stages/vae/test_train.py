@@ -161,6 +161,27 @@ def test_a_diverged_training_is_flagged_and_keeps_its_last_good_weights(
     assert all(np.isfinite(array).all() for array in vae.weights.values())
 
 
+def test_weights_that_break_in_the_very_last_step_are_found(
+    patches: Patches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of that step was still finite."""
+    steps: list[torch.optim.Adam] = []
+    step = torch.optim.Adam.step
+
+    def break_the_sixth(self: torch.optim.Adam) -> None:
+        step(self)
+        steps.append(self)
+        if len(steps) == 6:
+            self.param_groups[0]["params"][0].data[0] = torch.inf
+
+    monkeypatch.setattr(torch.optim.Adam, "step", break_the_sixth)
+    vae = train(_settings(epochs=2), patches, seeds=Seeds(0, 1))  # of three batches each
+    assert len(steps) == 6
+    assert vae.diverged
+    assert vae.loss_nats.shape == (1,)
+    assert all(np.isfinite(array).all() for array in vae.weights.values())
+
+
 def test_a_healthy_training_is_not_flagged(patches: Patches) -> None:
     assert not train(_settings(), patches, seeds=Seeds(0, 1)).diverged
 

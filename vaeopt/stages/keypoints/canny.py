@@ -21,9 +21,9 @@ class Canny(KeypointDetector, kind="canny"):
     spacing_px: NonNegativeFloat = 5.0
     """least distance between two key points [px]"""
     low_threshold: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """edges weaker than this gradient are dropped [image range]"""
+    """edges with a smaller Sobel magnitude are dropped [8 x image range / px]"""
     high_threshold: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """edges must reach this gradient somewhere [image range]"""
+    """edges must reach this Sobel magnitude somewhere [8 x image range / px]"""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

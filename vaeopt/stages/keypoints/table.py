@@ -47,6 +47,12 @@ class Table(KeypointDetector, kind="csv"):
             yx = frame[[self.row_column, self.col_column]].to_numpy(dtype=np.float64)
         except ValueError as error:
             raise DataError(f"positions must be numbers: {error}", setting=setting) from error
+        if not np.isfinite(yx).all():
+            raise DataError(
+                f"{self.path!r} holds empty or infinite positions",
+                setting=setting,
+                remedy="remove those rows",
+            )
         outside = ~((yx >= -0.5) & (yx <= np.asarray(micrograph.pixels.shape) - 0.5)).all(axis=1)
         if outside.any():
             raise DataError(

@@ -14,6 +14,7 @@ __all__ = ["Gain"]
 class Gain(MixtureReward, kind="gain"):
     """G(w) = J_1(w) - min_K J_K(w) >= 0 [nats per sample]; higher is better.
 
+    Below 0 only where ``mixture.selection_weight`` imposes a K that costs more than one Gaussian.
     Unchanged under any invertible affine map of the latents, so scale cannot buy it. It measures
     departure from one Gaussian: thin rings and filaments score high too.
     """

@@ -90,7 +90,7 @@ def _pose(settings: VaeSettings, codes: Tensor, size_px: int) -> dict[str, Float
     """Pose of the patches by name; only what the invariances of the model can express."""
     if not settings.invariances:
         return {}
-    linear, offset = compose(settings.invariances, codes, settings.prior_sd.model_dump())
+    linear, offset = compose(settings.invariances, codes, settings.prior_sd.by_kind())
     pose = affine_pose(linear.numpy(), offset.numpy(), size_px=size_px)
     named = {
         "angle_rad": "rotation",

@@ -32,7 +32,7 @@ class InvariantVae(nn.Module):
                 settings.latent_dim,
                 invariances=settings.invariances,
                 n_codes=settings.n_codes,
-                prior_sd=settings.prior_sd.model_dump(),
+                prior_sd=settings.prior_sd.by_kind(),
                 **shape,
             )
         else:

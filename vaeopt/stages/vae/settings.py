@@ -1,9 +1,17 @@
 """Everything that decides how the VAE is built and trained."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from vaeopt.core.errors import Mistake, SettingsError
 from vaeopt.core.settings import Settings, Tuple, nearest
@@ -15,7 +23,12 @@ Likelihood = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
 
 
 class PriorSd(Settings):
-    """Standard deviation of the geometry under its prior; acts only where the invariance is on."""
+    """Standard deviation of the geometry under its prior; acts only where the invariance is on.
+
+    An invariance of the user's own stands here by its name; its default is in its class.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     rotation: PositiveFloat = 1.0
     """[rad]"""
@@ -23,6 +36,24 @@ class PriorSd(Settings):
     """[half windows]"""
     scale: PositiveFloat = 0.1
     """[relative]"""
+
+    @model_validator(mode="after")
+    def _own_invariances(self) -> Self:
+        mistakes: list[Mistake] = []
+        for name, value in (self.model_extra or {}).items():
+            if name not in known():
+                hint = nearest(name, known())
+                mistakes.append(Mistake((name,), f"unknown setting; {hint}"))
+            elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                mistakes.append(Mistake((name,), f"must be a number above 0, got {value!r}"))
+        if mistakes:
+            raise SettingsError(mistakes)
+        return self
+
+    def by_kind(self) -> dict[str, float]:
+        """Prior of every known invariance, by name."""
+        given = self.model_dump()
+        return {name: given.get(name, member.default_prior_sd) for name, member in known().items()}
 
 
 def _names(value: object) -> object:
