@@ -51,7 +51,7 @@ def with_preset(table: Mapping[str, Any]) -> dict[str, Any]:
     name = given.pop("preset", None)
     if name is None:
         return given
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         text = f"unknown preset {name!r}; {nearest(str(name), PRESETS)}"
         raise SettingsError([Mistake(("preset",), text)])
     merged = dict(PRESETS[name])

@@ -31,7 +31,7 @@ from vaeopt.stages.vae import encode, train
 from vaeopt.workflow.cache import StageCache
 from vaeopt.workflow.settings import Workflow
 
-__all__ = ["comparison_for", "rewards_of", "walk"]
+__all__ = ["comparison_for", "rewards_of", "score", "walk"]
 
 
 def comparison_for(

@@ -269,7 +269,7 @@ def test_a_missing_column_lists_those_that_are_there(tmp_path: Path) -> None:
         ("row_px,col_px\n1,two\n", "positions must be numbers"),
         ("row_px,col_px\n1,40\n2,3\n", "1 of 2 positions lie outside the image (40 x 40 px)"),
         ("row_px,col_px\n-1,4\n-2,3\n", "2 of 2 positions lie outside the image"),
-        ("row_px,col_px\n1,\n2,3\n", "1 of 2 positions lie outside the image"),
+        ("row_px,col_px\n1,\n2,3\n", "holds empty or infinite positions"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, part: str) -> None:
