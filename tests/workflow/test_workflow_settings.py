@@ -134,3 +134,5 @@ def test_a_stage_of_the_same_kind_keeps_the_rest_of_the_preset() -> None:
 def test_an_unknown_preset_hints_at_the_nearest() -> None:
     with pytest.raises(SettingsError, match="preset: unknown preset 'papr'; did you mean 'paper'"):
         _make(preset="papr")
+    with pytest.raises(SettingsError, match=r"preset: unknown preset \['paper'\]; .*known: paper"):
+        _make(preset=["paper"])
