@@ -71,9 +71,9 @@ class Reward(Plugin, family="reward"):
 class MixtureReward(Reward):
     """A reward that is a criterion of one mixture fit."""
 
+    @abstractmethod
     def criterion(self, fit: GaussianMixtureFit) -> float:
         """Cost of one fit [nats per sample], lower is better; decides K and is returned."""
-        raise NotImplementedError
 
     def choose(self, mixture: Mixture) -> GaussianMixtureFit:
         """The fit whose cost is least (semantics 5.5), unless the study samples w_sel."""
