@@ -217,6 +217,12 @@ def test_what_makes_scores_hard_to_compare_is_said() -> None:
     assert space_of({"patches.size_px": {"low": 5, "high": 7}}).warnings() == []
 
 
+def test_a_searched_latent_filter_is_warned_of() -> None:
+    space = space_of({"latent_filter.min_kl_nats": {"low": 0.01, "high": 0.1}})
+    assert len(space.warnings()) == 1
+    assert space.warnings()[0].startswith("latent_filter.min_kl_nats: the search may prefer")
+
+
 def test_all_wrong_paths_are_named_in_one_error() -> None:
     with pytest.raises(SettingsError) as caught:
         space_of({"vae.widht": {"low": 1, "high": 2}, "patches.size_px": {"low": 1, "high": 7}})

@@ -128,9 +128,23 @@ class BruteForce(Sampler, kind="brute-force"):
             return _BruteForceSampler(grid or (), seed=seed)
 
 
-# Optuna's own loop is stopped by ``after_trial``, which raises under ask-and-tell: the loop that
-# runs here counts the points itself.
-class _BruteForceSampler(optuna.samplers.BruteForceSampler):
+class _NeverStops(optuna.samplers.BaseSampler):
+    """Optuna's own loop is stopped by ``after_trial``, which raises under ask-and-tell.
+
+    The loop that runs here counts the points itself.
+    """
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Nothing."""
+
+
+class _BruteForceSampler(_NeverStops, optuna.samplers.BruteForceSampler):
     def __init__(self, names: Collection[str], *, seed: int) -> None:
         super().__init__(seed=seed)
         self._names = set(names)
@@ -142,17 +156,8 @@ class _BruteForceSampler(optuna.samplers.BruteForceSampler):
         whole = [trial for trial in trials if self._names <= set(trial.params)]
         super()._populate_tree(tree, whole, params)
 
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Nothing."""
 
-
-class _GridSampler(optuna.samplers.GridSampler):
+class _GridSampler(_NeverStops, optuna.samplers.GridSampler):
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """The first point that is left; Optuna's goes by the number, which retries use up."""
         if "grid_id" in trial.system_attrs or "fixed_params" in trial.system_attrs:
@@ -161,12 +166,3 @@ class _GridSampler(optuna.samplers.GridSampler):
         storage, trial_id = study._storage, trial._trial_id
         storage.set_trial_system_attr(trial_id, "search_space", self._search_space)
         storage.set_trial_system_attr(trial_id, "grid_id", min(left))
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Nothing."""
