@@ -32,6 +32,17 @@ class Seeds:
     study_seed: int
     number: int
 
+    def replicate(self, member: int) -> "Seeds":
+        """Seeds of another training of the same trial; member 0 is this one.
+
+        >>> Seeds(0, 3).replicate(0), Seeds(0, 3).replicate(1).number
+        (Seeds(study_seed=0, number=3), 3)
+        """
+        if member == 0:
+            return self
+        words = derive(self.study_seed, "replicate", member).generate_state(1, np.uint64)
+        return Seeds(int(words[0]), self.number)
+
     def rng(self, stage: str, member: int = 0) -> np.random.Generator:
         """NumPy generator of one stage."""
         return np.random.default_rng(derive(self.study_seed, self.number, stage, member))

@@ -148,11 +148,12 @@ class Plugin(Settings):
 
     @classmethod
     def of_kind(cls, kind: str) -> type[Self]:
-        """The member of this family called ``kind``.
+        """The member of this family called ``kind``; ``elbo_H`` means ``elbo-h``.
 
         Raises:
             SettingsError: no such member; lists the known ones and the nearest.
         """
+        kind = kind if kind in cls.registry else kind.replace("_", "-").lower()
         if kind not in cls.registry:
             raise SettingsError(
                 [Mistake(("kind",), f"unknown kind {kind!r}; {nearest(kind, cls.registry)}")]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = [
     "Collapse",
     "Comparison",
+    "ElboEstimate",
     "Floats",
     "GaussianMixtureFit",
     "KeyPoints",
@@ -24,6 +25,7 @@ __all__ = [
     "Mixture",
     "Patches",
     "Reconstruction",
+    "Recut",
     "TrainedVae",
     "WorkflowRun",
 ]
@@ -153,9 +155,17 @@ class Latents:
     error_nats: Floats
     """(n_patches,) NLL summed over the pixels of the patch, at the posterior mean"""
     reconstruction: Reconstruction
+    z_sample: Floats | None = None
+    """float64 (n_patches, latent_dim): one draw per patch from the posterior of the content
+    latents, where a study scores draws instead of means (semantics 2.2)"""
 
     def __len__(self) -> int:
         return len(self.z_mean)
+
+    @property
+    def z(self) -> Floats:
+        """What enters filters of density, mixtures and rewards: the draws if any, or the means."""
+        return self.z_mean if self.z_sample is None else self.z_sample
 
     @property
     def latent_dim(self) -> int:
@@ -257,6 +267,21 @@ class GaussianMixtureFit:
     """why this fit must not be chosen; empty if it may"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ElboEstimate:
+    """Evidence lower bound of a Bayesian mixture, without any penalty (semantics 6.5)."""
+
+    cost_nats: float
+    """-ELBO / M [nats per sample]: mean over draws from the guide; lower is better"""
+    standard_error_nats: float
+    """of that mean"""
+    draws: int
+    steps: int
+    """optimiser steps that were taken"""
+    converged: bool
+    """whether the stopping rule ended the fit, rather than the limit of steps"""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mixture:
     """All fits of the K grid and what the chosen one says of every patch."""
@@ -281,6 +306,8 @@ class Mixture:
     """(n_patches,) core points of their component (semantics 5.8)"""
     failure: str = ""
     """why nothing could be fitted; empty if something was"""
+    elbo: ElboEstimate | None = None
+    """of a Bayesian mixture; None for one fitted by maximum likelihood"""
 
     @property
     def best(self) -> GaussianMixtureFit | None:
@@ -315,6 +342,16 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Recut:
+    """Latents of the same key points, cut from the image a second time with another pose."""
+
+    z_mean: Floats
+    """float64 (n_patches, latent_dim); 0 where ``inside`` is false"""
+    inside: Bools
+    """(n_patches,) whether the image had room for the second window"""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class WorkflowRun:
     """One walk through all stages, with everything that a reward may look at."""
 
@@ -329,3 +366,16 @@ class WorkflowRun:
     comparison: Comparison
     seconds: Mapping[str, float] = field(default_factory=dict)
     """wall time per stage [s]"""
+    bayesian: Mixture | None = None
+    """Bayesian mixture of the same latents; there only if a reward needs it"""
+    recuts: Mapping[str, Recut] = field(default_factory=dict)
+    """``rotation`` and ``jitter``; there only if a reward needs them (semantics 8.2)"""
+    resampled: tuple[Mixture, ...] = ()
+    """the mixture fitted again to other subsets of the kept points (semantics 4.5)"""
+    replicates: tuple["WorkflowRun", ...] = ()
+    """the same settings trained again with other seeds (semantics 10.1); this run left out"""
+
+    @property
+    def members(self) -> tuple["WorkflowRun", ...]:
+        """This run and its replicates."""
+        return (self, *self.replicates)

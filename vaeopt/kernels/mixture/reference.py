@@ -149,10 +149,16 @@ def bhattacharyya(means: ArrayLike, covariances: ArrayLike) -> Float64s:
     return np.asarray(np.exp(-distance2 / 8 - volume / 2))
 
 
-def overlap(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> float:
-    """sum_{k<l} w_k w_l BC_kl: 0 for separate components (semantics 6.4)."""
+def overlap(
+    weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, *, weighted: bool = True
+) -> float:
+    """sum_{k<l} w_k w_l BC_kl: 0 for separate components (semantics 6.4).
+
+    With ``weighted=False`` sum_{k<l} BC_kl, in which empty components count like heavy ones.
+    """
     w = np.asarray(weights, np.float64)
-    return float(np.sum(np.triu(np.outer(w, w) * bhattacharyya(means, covariances), k=1)))
+    pairs = bhattacharyya(means, covariances)
+    return float(np.sum(np.triu(np.outer(w, w) * pairs if weighted else pairs, k=1)))
 
 
 def whitening(z: ArrayLike, space: str) -> tuple[Float64s, Float64s]:

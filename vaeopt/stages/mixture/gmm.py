@@ -11,7 +11,7 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.core.settings import Tuple
 from vaeopt.core.types import Bools, Floats, GaussianMixtureFit, Ints, Mixture
 from vaeopt.kernels.mixture import reference as kernel
-from vaeopt.stages.mixture.base import MixtureModel
+from vaeopt.stages.mixture.base import MixtureModel, describe, failed, fit_space, measured
 
 __all__ = ["Gmm"]
 
@@ -49,15 +49,12 @@ class Gmm(MixtureModel, kind="gmm"):
     def fit(self, z: Floats, *, kept: Bools, fit_index: Ints, seeds: Seeds) -> Mixture:
         """One scikit-learn fit per K, then responsibilities of all patches under the chosen K."""
         z = np.asarray(z, dtype=np.float64)
-        d = z.shape[1]
         points = z[fit_index]
-        if len(np.unique(points, axis=0)) < d + 1:
-            return self._failed(kept, fit_index, d, "fewer distinct points than dimensions + 1")
         try:
-            shift, transform = kernel.whitening(points, self.space)
+            space = fit_space(points, self.space)
         except np.linalg.LinAlgError as error:
-            return self._failed(kept, fit_index, d, str(error))
-        scaled = (points - shift) @ transform.T
+            return self._failed(str(error), z, kept, fit_index)
+        scaled = space(points)
         reg = self.reg_covar * (float(points.var(axis=0).mean()) if self.raw_space else 1.0)
         low, high = self.components
         fits = tuple(
@@ -65,7 +62,20 @@ class Gmm(MixtureModel, kind="gmm"):
             for k in range(low, high + 1)
             if len(points) >= k
         )
-        return self._describe(z, kept, fit_index, shift, transform, fits)
+        allowed = [i for i, fit in enumerate(fits) if not fit.rejected]
+        if not allowed:
+            reason = fits[0].rejected if fits else "no K in the grid has enough points"
+            return self._failed(reason, z, kept, fit_index, fits)
+        weight = 1.0 if self.selection_weight is None else self.selection_weight
+        return describe(
+            z,
+            kept=kept,
+            fit_index=fit_index,
+            space=space,
+            fits=fits,
+            chosen=min(allowed, key=lambda i: _cost(fits[i], weight)),
+            selection_weight=self.selection_weight,
+        )
 
     def _fit_one(self, points: Floats, k: int, reg: float, seed: int) -> GaussianMixtureFit:
         from sklearn.mixture import GaussianMixture
@@ -87,97 +97,36 @@ class Gmm(MixtureModel, kind="gmm"):
                 model.fit(points)
         except ValueError as error:  # a covariance that cannot be factorised
             return _no_fit(k, m, d, f"K = {k}: {str(error).splitlines()[0]}")
-        weights, means, covariances = model.weights_, model.means_, model.covariances_
-        joint = kernel.log_joint(points, weights, means, covariances)
-        tau = kernel.responsibilities(joint)
         rejected = ""
+        least = m * float(model.weights_.min())
         if not model.converged_:
             rejected = f"K = {k}: not converged after {self.max_iter} steps"
-        elif m * weights.min() < d + 1:
-            rejected = f"K = {k}: a component holds {m * weights.min():.1f} < {d + 1} points"
-        return GaussianMixtureFit(
-            n_components=k,
-            n_points=m,
-            latent_dim=d,
-            n_free=kernel.n_free_parameters(k, d),
-            log_likelihood_total=float(kernel.log_likelihood(joint).sum()),
-            entropy_total=kernel.entropy(tau) if k > 1 else 0.0,
-            map_log_responsibility_total=float(np.log(tau.max(axis=1)).sum()),
-            weights=weights,
-            means=means,
-            covariances=covariances,
-            rejected=rejected,
-        )
-
-    def _describe(
-        self,
-        z: Floats,
-        kept: Bools,
-        fit_index: Ints,
-        shift: Floats,
-        transform: Floats,
-        fits: tuple[GaussianMixtureFit, ...],
-    ) -> Mixture:
-        weight = 1.0 if self.selection_weight is None else self.selection_weight
-        allowed = [i for i, fit in enumerate(fits) if not fit.rejected]
-        if not allowed:
-            reason = fits[0].rejected if fits else "no K in the grid has enough points"
-            return self._failed(kept, fit_index, z.shape[1], reason, fits)
-        chosen = min(allowed, key=lambda i: _cost(fits[i], weight))
-        best = fits[chosen]
-        scaled = (z - shift) @ transform.T
-        joint = kernel.log_joint(scaled, best.weights, best.means, best.covariances)
-        tau = kernel.responsibilities(joint)
-        distance = kernel.mahalanobis2(scaled, best.means, best.covariances)
-        return Mixture(
-            fits=fits,
-            chosen=chosen,
-            selection_weight=self.selection_weight,
-            space=self.space,
-            shift=shift,
-            transform=transform,
-            fit_index=fit_index,
-            kept=kept,
-            responsibilities=tau,
-            core=_core_points(tau.argmax(axis=1), distance, kept),
-        )
+        elif least < d + 1:
+            rejected = f"K = {k}: a component holds {least:.1f} < {d + 1} points"
+        return measured(points, model.weights_, model.means_, model.covariances_, rejected)
 
     def _failed(
         self,
+        reason: str,
+        z: Floats,
         kept: Bools,
         fit_index: Ints,
-        d: int,
-        reason: str,
         fits: tuple[GaussianMixtureFit, ...] = (),
     ) -> Mixture:
-        return Mixture(
-            fits=fits,
-            chosen=None,
-            selection_weight=self.selection_weight,
-            space=self.space,
-            shift=np.zeros(d),
-            transform=np.eye(d),
-            fit_index=fit_index,
+        return failed(
+            reason,
             kept=kept,
-            responsibilities=np.zeros((len(kept), 0)),
-            core=np.zeros(len(kept), dtype=bool),
-            failure=reason,
+            fit_index=fit_index,
+            latent_dim=z.shape[1],
+            space=self.space,
+            fits=fits,
+            selection_weight=self.selection_weight,
         )
 
 
 def _cost(fit: GaussianMixtureFit, weight: float) -> float:
     bic = kernel.bic(fit.log_likelihood_total, fit.n_free, fit.n_points)
     return kernel.structural_cost(bic, fit.entropy_total, fit.n_points, weight)
-
-
-def _core_points(label: Ints, distance2: Floats, kept: Bools, share: float = 0.25) -> Bools:
-    """Kept points nearest to their component's mean, ceil(share n_k) of each (semantics 5.8)."""
-    core = np.zeros(len(label), dtype=bool)
-    for k in range(distance2.shape[1]):
-        members = np.flatnonzero(kept & (label == k))
-        order = np.argsort(distance2[members, k], kind="stable")
-        core[members[order[: int(np.ceil(share * len(members)))]]] = True
-    return core
 
 
 def _no_fit(k: int, m: int, d: int, reason: str) -> GaussianMixtureFit:

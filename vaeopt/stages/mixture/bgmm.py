@@ -1,0 +1,142 @@
+"""Bayesian Gaussian mixture, fitted by stochastic variational inference in Pyro (semantics 6)."""
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from vaeopt.core.seeds import Seeds
+from vaeopt.core.types import Bools, Floats, Ints, Mixture
+from vaeopt.stages.mixture.base import MixtureModel, describe, failed, fit_space, measured
+
+__all__ = ["MEANS_LIMIT", "Bgmm", "NoEvidenceError"]
+
+MEANS_LIMIT = 5.0
+"""means of components lie in (-5, 5) per axis under the uniform prior"""
+
+# In units of the points' own standard deviation; the first is the floor that reg_covar = 1e-6 of
+# the kind gmm sets. Points that are closer than the second are the same but for rounding.
+_SMALLEST_SD = 1e-3
+_SAME = 1e-6
+_CROWDED = 0.01  # share of points that may be such copies: too few to decide a score
+
+
+class NoEvidenceError(Exception):
+    """The Bayesian mixture cannot be fitted to these latents; says why."""
+
+
+class Bgmm(MixtureModel, kind="bgmm"):
+    """One fit with many components, of which the prior empties those that are not needed.
+
+    weights ~ Dirichlet(c, ..., c); means ~ U(-5, 5) or N(0, 5); standard deviations ~
+    HalfNormal; correlations ~ LKJ; points ~ the mixture. The guide is a normal distribution with
+    diagonal covariance in unconstrained space. Figures of the fit are those at its median.
+    """
+
+    estimates_elbo: ClassVar[bool] = True
+
+    max_components: Annotated[int, Field(ge=2, le=100)] = 20
+    """K of the model; most components end up empty"""
+    concentration: Literal["alpha-over-k", "fixed"] = "alpha-over-k"
+    """c of the Dirichlet prior: ``alpha`` / K, or ``fixed_concentration``"""
+    alpha: PositiveFloat = 0.1
+    """read where ``concentration`` is alpha-over-k; a smaller one asks for fewer components"""
+    fixed_concentration: PositiveFloat = 0.01
+    """c itself, read where ``concentration`` is fixed"""
+    means_prior: Literal["uniform", "normal0"] = "uniform"
+    """U(-5, 5) per axis of fit space, or N(0, 5) with standard deviation 5"""
+    prior_sd: PositiveFloat = 0.2
+    """scale of the HalfNormal prior of the spread of components [unit of fit space]"""
+    prior_on: Literal["sd", "variance"] = "sd"
+    """whether that prior is on standard deviations or on variances"""
+    lkj: PositiveFloat = 20.0
+    """concentration of the LKJ prior of correlations; larger means rounder components"""
+    space: Literal["standard", "raw", "whiten"] = "standard"
+    """raw (the paper) makes the fit depend on the latent scale"""
+    init: Literal["kmeans", "median"] = "kmeans"
+    """where the guide starts: at a k-means partition, or at medians of the prior (the paper)"""
+    init_scale: PositiveFloat = 0.1
+    """standard deviation of the guide at the start, in unconstrained space"""
+    steps: PositiveInt = 3000
+    """most optimiser steps"""
+    learning_rate: PositiveFloat = 2e-2
+    """of ClippedAdam"""
+    stop_gain_nats: NonNegativeFloat = 1e-3
+    """stops when the mean loss of the last 200 steps is better by less than this than that of the
+    200 before [nats per sample]; 0 takes all steps"""
+    overlap_weight: NonNegativeFloat = 0.1
+    """lambda of the overlap in the loss that is fitted; never part of a reported value"""
+    overlap: Literal["weighted", "sum"] = "weighted"
+    """whether a pair of components counts by the product of its weights"""
+    elbo_draws: Annotated[int, Field(ge=2, le=10_000)] = 64
+    """draws from the guide that the reported evidence bound is a mean of"""
+
+    @property
+    def raw_space(self) -> bool:
+        """Whether the scale of the latents enters the scores."""
+        return self.space == "raw"
+
+    @property
+    def dirichlet(self) -> float:
+        """The concentration c of the weights' prior."""
+        if self.concentration == "fixed":
+            return self.fixed_concentration
+        return self.alpha / self.max_components
+
+    def fit(self, z: Floats, *, kept: Bools, fit_index: Ints, seeds: Seeds) -> Mixture:
+        """Fit the guide, then responsibilities of all patches at its median."""
+        z = np.asarray(z, dtype=np.float64)
+        try:
+            return self._fit(z, kept, fit_index, seeds)
+        except (np.linalg.LinAlgError, NoEvidenceError) as error:
+            return failed(
+                str(error),
+                kept=kept,
+                fit_index=fit_index,
+                latent_dim=z.shape[1],
+                space=self.space,
+            )
+
+    def _fit(self, z: Floats, kept: Bools, fit_index: Ints, seeds: Seeds) -> Mixture:
+        # Pyro takes a second to import, and most uses of the package never need it.
+        from vaeopt.stages.mixture.variational import fit_guide
+
+        space = fit_space(z[fit_index], self.space)
+        points = space(z[fit_index])
+        scale = float(np.sqrt(points.var(axis=0).mean()))
+        self._expect_proper(points, scale)
+        seed = seeds.integer("bayesian")
+        median, elbo = fit_guide(self, points, least_sd=_SMALLEST_SD * scale, seed=seed)
+        fit = measured(points, median.weights, median.means, median.covariances)
+        return describe(
+            z, kept=kept, fit_index=fit_index, space=space, fits=(fit,), chosen=0, elbo=elbo
+        )
+
+    def _expect_proper(self, points: Floats, scale: float) -> None:
+        """Refuse points whose likelihood has no bound, or that the prior cannot reach.
+
+        Raises:
+            NoEvidenceError: says why.
+            numpy.linalg.LinAlgError: the points do not span the space.
+        """
+        m, d = points.shape
+        fit_space(points, "whiten")  # refuses what spans less than all dimensions, in any space
+        places = np.round(points / (_SAME * scale))
+        copies = np.unique(places, axis=0, return_counts=True)[1]
+        crowded = int(copies[copies > d + 1].sum())
+        if crowded > _CROWDED * m:
+            raise NoEvidenceError(
+                f"{crowded} of {m} fitted points lie where more than {d + 1} are the same: "
+                "their likelihood has no bound"
+            )
+        if len(copies) < self.max_components:
+            raise NoEvidenceError(
+                f"{len(copies)} distinct points are fewer than the {self.max_components} "
+                "components of the model"
+            )
+        farthest = float(np.abs(points).max())
+        if self.means_prior == "uniform" and farthest > MEANS_LIMIT:
+            raise NoEvidenceError(
+                f"a fitted point lies at {farthest:.1f}, outside the prior of the means "
+                f"(-{MEANS_LIMIT:g}, {MEANS_LIMIT:g}) in {self.space} space"
+            )
