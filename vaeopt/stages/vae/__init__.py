@@ -1,6 +1,6 @@
 """The invariant VAE: settings, encoder, decoder, training, and use of a trained one."""
 
-from vaeopt.stages.vae.encode import decode, encode
+from vaeopt.stages.vae.encode import content_means, decode, encode
 from vaeopt.stages.vae.files import load_vae, save_vae
 from vaeopt.stages.vae.invariances import Invariance
 from vaeopt.stages.vae.settings import VaeSettings
@@ -9,6 +9,7 @@ from vaeopt.stages.vae.train import train
 __all__ = [
     "Invariance",
     "VaeSettings",
+    "content_means",
     "decode",
     "encode",
     "load_vae",

@@ -11,7 +11,7 @@ from vaeopt.stages.vae.invariances import compose
 from vaeopt.stages.vae.model import InvariantVae, restore
 from vaeopt.stages.vae.settings import VaeSettings
 
-__all__ = ["decode", "encode"]
+__all__ = ["content_means", "decode", "encode"]
 
 _BLOCK_PIXELS = 200_000  # pixels decoded at once: about 100 MB of activations at width 128
 
@@ -54,6 +54,28 @@ def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> 
             patches, logits.sigmoid().numpy(), pixel_nll, settings, core_px or patches.size_px
         ),
     )
+
+
+def content_means(vae: TrainedVae, patches: Patches) -> Floats:
+    """Posterior means of the content latents alone; nothing is decoded.
+
+    Args:
+        vae: a trained model.
+        patches: windows of the size that it was trained on.
+
+    Returns:
+        float64 (n_patches, latent_dim), the ``z_mean`` of :func:`encode`.
+
+    Raises:
+        ValueError: the windows have another size.
+    """
+    if patches.size_px != vae.window_px:
+        raise ValueError(f"expected windows of {vae.window_px} px, got {patches.size_px} px")
+    model = restore(vae)
+    x = torch.tensor(patches.pixels.reshape(len(patches), patches.size_px**2))
+    with torch.no_grad():
+        mean = torch.cat([model.encoder(block)[0] for block in _blocks(x, patches.size_px)])
+    return np.asarray(mean[:, model.settings.n_codes :].double().numpy())
 
 
 def decode(vae: TrainedVae, latents: Latents | Floats) -> Floats:
