@@ -15,6 +15,8 @@ from vaeopt.stages.vae import Invariance
 from vaeopt.study.samplers import Sampler
 
 _GIVEN: dict[str, dict[str, object]] = {
+    "bgmm": {"steps": 100},
+    "composite": {"terms": [{"reward": "gain"}, {"reward": "rate", "weight": 0.1}]},
     "csv": {"path": "points.csv"},
     "gmm": {"components": [1, 4], "n_init": 2},
 }

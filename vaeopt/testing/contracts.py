@@ -13,8 +13,11 @@ from vaeopt.stages.density_filter import DensityFilter
 from vaeopt.stages.keypoints import KeypointDetector
 from vaeopt.stages.latent_filter import LatentFilter
 from vaeopt.stages.mixture import MixtureModel
+from vaeopt.stages.mixture.bgmm import Bgmm
 from vaeopt.stages.mixture.gmm import Gmm
 from vaeopt.stages.rewards import Reward
+from vaeopt.stages.rewards.base import trainings_compared
+from vaeopt.stages.rewards.reconstruction import Reconstruction
 from vaeopt.stages.vae import Invariance
 from vaeopt.testing.examples import example_micrograph, example_run
 from vaeopt.workflow import Workflow
@@ -118,7 +121,13 @@ def check_reward(reward: Reward) -> None:
     assert reward.direction in ("minimize", "maximize"), f"{reward.kind}: wrong direction"
     rng = np.random.default_rng(0)
     healthy = np.concatenate([rng.standard_normal((80, 2)), rng.standard_normal((80, 2)) + 9])
-    quick = Workflow(mixture=Gmm(components=(1, 3), n_init=1))
+    quick = Workflow(
+        mixture=Gmm(components=(1, 6), n_init=1),
+        bayesian=Bgmm(steps=50, max_components=8),
+        replicates=trainings_compared(reward),
+        scores=() if reward.mistake else (reward,),
+        rewards=(Reconstruction(metric="mse"),),
+    )
     for z in (healthy, np.zeros((160, 2)), healthy * [1.0, 0.0]):
         run = example_run(z, quick)
         value = reward.value(run)

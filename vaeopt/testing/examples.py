@@ -1,6 +1,7 @@
 """Small inputs for checks: an image with structure, and runs with known latents."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from vaeopt.core.types import (
     Latents,
     Micrograph,
     Reconstruction,
+    Recut,
     TrainedVae,
     WorkflowRun,
 )
@@ -64,7 +66,7 @@ def example_run(z_mean: Floats, workflow: Workflow | None = None, *, seed: int =
         ),
     )
     n_fit = min(workflow.mixture.max_points, workflow.density_filter.count(n))
-    return score(
+    run = score(
         workflow,
         micrograph,
         keypoints,
@@ -74,4 +76,20 @@ def example_run(z_mean: Floats, workflow: Workflow | None = None, *, seed: int =
         comparison=Comparison(largest_window_px=5, core_px=5, n_fit=n_fit, seed=seed),
         seeds=Seeds(seed, 0),
         seconds={},
+        recuts=_example_recuts(z, rng),
     )
+    # Nothing was trained: the other trainings are the same latents with a little noise.
+    others = (
+        replace(run, latents=replace(latents, z_mean=z + 0.01 * rng.standard_normal(z.shape)))
+        for _ in range(workflow.replicates - 1)
+    )
+    return replace(run, replicates=tuple(others))
+
+
+def _example_recuts(z: Floats, rng: np.random.Generator) -> dict[str, Recut]:
+    """Latents of a second pose that differ a little: there is no model that could encode one."""
+    inside = np.ones(len(z), dtype=bool)
+    return {
+        name: Recut(z_mean=z + 0.05 * rng.standard_normal(z.shape), inside=inside)
+        for name in ("rotation", "jitter")
+    }

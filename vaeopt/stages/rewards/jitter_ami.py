@@ -1,0 +1,65 @@
+"""Does a patch keep its component when its window is shifted (semantics 8.2)."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from vaeopt.core.types import Comparison, KeyPoints, Micrograph, WorkflowRun
+from vaeopt.kernels.agreement import draw_shifts, has_room
+from vaeopt.stages.rewards.base import Reward
+from vaeopt.stages.rewards.partition import check_inside, recut_ami
+
+__all__ = ["JitterAmi"]
+
+
+class JitterAmi(Reward, kind="jitter-ami"):
+    """AMI of the components before and after a shift of up to 1 px; higher is better.
+
+    Every key point is cut again with a shift of its own, uniform in -1 to 1 px along rows and
+    columns and the same in all trials, and both patches are labelled by the same fit. It follows
+    how much is encoded and how large the window is, not whether types are told apart.
+    """
+
+    direction: ClassVar[Literal["minimize", "maximize"]] = "maximize"
+
+    components: Annotated[int, Field(ge=2, le=50)] = 5
+    """K of the fit whose components are compared; must be in the grid of the mixture"""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The second, shifted patches."""
+        return frozenset({"jitter"})
+
+    @property
+    def label(self) -> str:
+        """``jitter_ami``, with K where it is not 5."""
+        return "jitter_ami" if self.components == 5 else f"jitter_ami(K={self.components})"
+
+    @property
+    def components_needed(self) -> tuple[int, ...]:
+        """K."""
+        return (self.components,)
+
+    def check(self, micrograph: Micrograph, keypoints: KeyPoints, comparison: Comparison) -> None:
+        """Count the key points with room for the shifted window.
+
+        Raises:
+            DataError: fewer than 50.
+        """
+        height, width = micrograph.pixels.shape
+        inside = has_room(
+            keypoints.yx_px,
+            comparison.largest_window_px,
+            (height, width),
+            shift_px=draw_shifts(len(keypoints), comparison.seed),
+        )
+        check_inside(self.kind, inside)
+
+    def __call__(self, run: WorkflowRun) -> float:
+        """AMI of the two partitions; 0 if there is none."""
+        ami = recut_ami(run, "jitter", self.components)
+        return self.structureless(run) if ami is None else ami
+
+    def structureless(self, run: WorkflowRun) -> float:
+        """No agreement beyond chance."""
+        return 0.0
