@@ -1,6 +1,7 @@
 """What a run leaves behind, and that it is the same run when it is read back."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,25 @@ from vaeopt.workflow import (
     walk,
     write_export,
 )
-from vaeopt.workflow.artefacts import keypoint_table
+from vaeopt.workflow.artefacts import ARRAYS, MODEL, keypoint_table
 
 
 @pytest.fixture(scope="module")
-def saved(run: WorkflowRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return save_run(run, tmp_path_factory.mktemp("run") / "made" / "for it")
+def saved(run: WorkflowRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "made" / "for it"
+    assert [path.name for path in save_run(run, folder)] == [ARRAYS, MODEL]
+    return folder
+
+
+@pytest.fixture
+def spoiled(saved: Path, tmp_path: Path) -> Path:
+    """A copy of the files of the run that a test may spoil."""
+    return Path(shutil.copytree(saved, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="module")
-def loaded(saved: tuple[Path, Path], micrograph: Micrograph) -> WorkflowRun:
-    return load_run(*saved, micrograph)
+def loaded(saved: Path, micrograph: Micrograph) -> WorkflowRun:
+    return load_run(saved, micrograph)
 
 
 # ---- round trip
@@ -90,7 +99,8 @@ def test_a_run_without_a_mixture_round_trips(z: Any, tmp_path: Path) -> None:
     if len(z) == 0:
         z = np.random.default_rng(0).standard_normal((2, 2))
     run = example_run(z)
-    again = load_run(*save_run(run, tmp_path), run.micrograph)
+    save_run(run, tmp_path)
+    again = load_run(tmp_path, run.micrograph)
     assert again.mixture.failure == run.mixture.failure != ""
     assert again.collapse == run.collapse
     assert rewards_of(Workflow(), again) == rewards_of(Workflow(), run)
@@ -107,7 +117,8 @@ def test_a_sampled_selection_weight_still_chooses_k_when_read_back(tmp_path: Pat
     }
     workflow = Workflow(**table)
     run = example_run(z, workflow)
-    again = load_run(*save_run(run, tmp_path), run.micrograph)
+    save_run(run, tmp_path)
+    again = load_run(tmp_path, run.micrograph)
     assert again.mixture.selection_weight == 0.0
     assert rewards_of(workflow, again) == rewards_of(workflow, run)
     free = replace(again, mixture=replace(again.mixture, selection_weight=None))
@@ -117,42 +128,35 @@ def test_a_sampled_selection_weight_still_chooses_k_when_read_back(tmp_path: Pat
 # ---- files that do not fit
 
 
-def test_another_image_is_refused(saved: tuple[Path, Path]) -> None:
+def test_another_image_is_refused(saved: Path) -> None:
     with pytest.raises(DataError, match=r"^image: the image is not the one that this trial"):
-        load_run(*saved, example_micrograph(48, seed=1))
+        load_run(saved, example_micrograph(48, seed=1))
 
 
 @pytest.mark.parametrize("keep", [0, 100, -50])
-def test_a_damaged_run_is_one_line(
-    saved: tuple[Path, Path], micrograph: Micrograph, tmp_path: Path, keep: int
-) -> None:
-    broken = tmp_path / "latents.npz"
-    broken.write_bytes(saved[0].read_bytes()[:keep])
+def test_a_damaged_run_is_one_line(spoiled: Path, micrograph: Micrograph, keep: int) -> None:
+    (spoiled / ARRAYS).write_bytes((spoiled / ARRAYS).read_bytes()[:keep])
     with pytest.raises(DataError, match=r"^latents\.npz cannot be read: ") as caught:
-        load_run(broken, saved[1], micrograph)
+        load_run(spoiled, micrograph)
     assert "\n" not in str(caught.value)
 
 
-def test_an_archive_of_something_else_is_one_line(
-    saved: tuple[Path, Path], micrograph: Micrograph, tmp_path: Path
-) -> None:
-    np.savez(tmp_path / "latents.npz", a=np.zeros(3))
+def test_an_archive_of_something_else_is_one_line(spoiled: Path, micrograph: Micrograph) -> None:
+    np.savez(spoiled / ARRAYS, a=np.zeros(3))
     with pytest.raises(DataError, match=r"^latents\.npz cannot be read: "):
-        load_run(tmp_path / "latents.npz", saved[1], micrograph)
+        load_run(spoiled, micrograph)
 
 
-def test_a_missing_run_is_one_line(
-    saved: tuple[Path, Path], micrograph: Micrograph, tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match=r"^none\.npz cannot be read: "):
-        load_run(tmp_path / "none.npz", saved[1], micrograph)
+def test_a_missing_run_is_one_line(spoiled: Path, micrograph: Micrograph) -> None:
+    (spoiled / ARRAYS).unlink()
+    with pytest.raises(DataError, match=r"^latents\.npz cannot be read: "):
+        load_run(spoiled, micrograph)
 
 
-def test_a_missing_model_is_one_line(
-    saved: tuple[Path, Path], micrograph: Micrograph, tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match=r"none\.safetensors' does not exist"):
-        load_run(saved[0], tmp_path / "none.safetensors", micrograph)
+def test_a_missing_model_is_one_line(spoiled: Path, micrograph: Micrograph) -> None:
+    (spoiled / MODEL).unlink()
+    with pytest.raises(DataError, match=r"model\.safetensors' does not exist"):
+        load_run(spoiled, micrograph)
 
 
 # ---- the table of key points

@@ -3,6 +3,7 @@
 import json
 import zipfile
 import zlib
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from vaeopt.core.errors import DataError
 from vaeopt.core.types import (
     Collapse,
     Comparison,
-    Floats,
+    ElboEstimate,
     GaussianMixtureFit,
     KeyPoints,
     Latents,
     Micrograph,
     Mixture,
     Reconstruction,
+    Recut,
     WorkflowRun,
 )
 from vaeopt.kernels.latent import unit_diagnostics
@@ -27,6 +29,8 @@ from vaeopt.stages.patches import PatchSettings, cut
 from vaeopt.stages.vae import load_vae, save_vae
 
 __all__ = ["ARRAYS", "MODEL", "keypoint_table", "load_run", "save_run", "write_export"]
+
+Packed = tuple[dict[str, Any], dict[str, Any]]
 
 ARRAYS = "latents.npz"
 MODEL = "model.safetensors"
@@ -41,30 +45,47 @@ _FIT_SCALARS = (
     "map_log_responsibility_total",
     "rejected",
 )
+_FIT_ARRAYS = ("weights", "means", "covariances")
+_MIXTURE_ARRAYS = ("shift", "transform", "fit_index", "kept", "responsibilities", "core")
 
 
-def save_run(run: WorkflowRun, folder: Path) -> tuple[Path, Path]:
-    """Write all arrays of a run (one ``.npz``, no pickle) and its model; returns both paths."""
+def save_run(run: WorkflowRun, folder: Path) -> list[Path]:
+    """Write all arrays of a run (``.npz``, no pickle) and its model; returns the paths.
+
+    Replicates have files of their own, ``replicate1-latents.npz`` and so on.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    latents, mixture, found = run.latents, run.mixture, run.latents.reconstruction
-    meta = {
+    written = []
+    for member, one in enumerate(run.members):
+        meta, arrays = _pack(one)
+        meta["replicates"] = len(run.replicates) if member == 0 else 0
+        arrays["meta"] = np.asarray(json.dumps(meta))
+        with (folder / _named(ARRAYS, member)).open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        written += [folder / _named(ARRAYS, member), folder / _named(MODEL, member)]
+        save_vae(one.vae, written[-1])
+    return written
+
+
+def _named(file: str, member: int) -> str:
+    return file if member == 0 else f"replicate{member}-{file}"
+
+
+def _pack(run: WorkflowRun) -> Packed:
+    latents = run.latents
+    mixture_meta, mixture_arrays = _pack_mixture(run.mixture, "")
+    meta: dict[str, Any] = {
         "format": _FORMAT,
         "image_sha256": run.micrograph.sha256,
         "comparison": vars(run.comparison),
-        "reconstruction": vars(found),
+        "reconstruction": vars(latents.reconstruction),
         "collapse": {"margin": run.collapse.margin, "reasons": list(run.collapse.reasons)},
-        "mixture": {
-            "chosen": mixture.chosen,
-            "selection_weight": mixture.selection_weight,
-            "space": mixture.space,
-            "failure": mixture.failure,
-            "fits": [{name: getattr(fit, name) for name in _FIT_SCALARS} for fit in mixture.fits],
-        },
+        "mixture": mixture_meta,
         "codes": list(latents.codes),
+        "recuts": list(run.recuts),
         "seconds": dict(run.seconds),
     }
     arrays: dict[str, Any] = {
-        "meta": np.asarray(json.dumps(meta)),
         "yx_px": run.keypoints.yx_px,
         "strength": run.keypoints.strength,
         "z_mean": latents.z_mean,
@@ -72,31 +93,57 @@ def save_run(run: WorkflowRun, folder: Path) -> tuple[Path, Path]:
         "code_mean": latents.code_mean,
         "code_std": latents.code_std,
         "error_nats": latents.error_nats,
-        "shift": mixture.shift,
-        "transform": mixture.transform,
-        "fit_index": mixture.fit_index,
-        "kept": mixture.kept,
-        "responsibilities": mixture.responsibilities,
-        "core": mixture.core,
+        **mixture_arrays,
     }
     arrays |= {f"code.{name}": values for name, values in latents.codes.items()}
+    if latents.z_sample is not None:
+        arrays["z_sample"] = latents.z_sample
+    for name, recut in run.recuts.items():
+        arrays |= {f"recut.{name}.z_mean": recut.z_mean, f"recut.{name}.inside": recut.inside}
+    others = {f"subset{i}": mixture for i, mixture in enumerate(run.resampled, start=1)}
+    if run.bayesian is not None and run.bayesian is not run.mixture:
+        others["bayesian"] = run.bayesian
+    meta["bayesian_is_mixture"] = run.bayesian is run.mixture
+    meta["mixtures"] = {}
+    for name, mixture in others.items():
+        meta["mixtures"][name], more = _pack_mixture(mixture, f"{name}.")
+        arrays |= more
+    return meta, arrays
+
+
+def _pack_mixture(mixture: Mixture, prefix: str) -> Packed:
+    meta = {
+        "chosen": mixture.chosen,
+        "selection_weight": mixture.selection_weight,
+        "space": mixture.space,
+        "failure": mixture.failure,
+        "elbo": None if mixture.elbo is None else asdict(mixture.elbo),
+        "fits": [{name: getattr(fit, name) for name in _FIT_SCALARS} for fit in mixture.fits],
+    }
+    arrays = {f"{prefix}{name}": getattr(mixture, name) for name in _MIXTURE_ARRAYS}
     for i, fit in enumerate(mixture.fits):
-        arrays |= {
-            f"fit{i}.weights": fit.weights,
-            f"fit{i}.means": fit.means,
-            f"fit{i}.covariances": fit.covariances,
-        }
-    with (folder / ARRAYS).open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    return folder / ARRAYS, save_vae(run.vae, folder / MODEL)
+        arrays |= {f"{prefix}fit{i}.{name}": getattr(fit, name) for name in _FIT_ARRAYS}
+    return meta, arrays
 
 
-def load_run(arrays_file: Path, model_file: Path, micrograph: Micrograph) -> WorkflowRun:
+def load_run(folder: Path, micrograph: Micrograph) -> WorkflowRun:
     """The run that :func:`save_run` wrote, with patches cut again from the image.
 
+    Args:
+        folder: where its files are.
+        micrograph: the image of the run.
+
     Raises:
-        DataError: a damaged file, or an image that is not the one of the run.
+        DataError: a damaged or missing file, or an image that is not the one of the run.
     """
+    run, count = _load_member(folder, 0, micrograph)
+    others = (_load_member(folder, member, micrograph)[0] for member in range(1, count + 1))
+    return replace(run, replicates=tuple(others))
+
+
+def _load_member(folder: Path, member: int, micrograph: Micrograph) -> tuple[WorkflowRun, int]:
+    """One training and the number of its replicates."""
+    arrays_file = folder / _named(ARRAYS, member)
     try:
         with arrays_file.open("rb") as file, np.load(file, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
@@ -109,18 +156,23 @@ def load_run(arrays_file: Path, model_file: Path, micrograph: Micrograph) -> Wor
             setting="image",
             remedy="put back the original image and its clipping",
         )
-    vae = load_vae(model_file)
+    vae = load_vae(folder / _named(MODEL, member))
     keypoints = KeyPoints(yx_px=arrays["yx_px"], strength=arrays["strength"])
     latents = Latents(
         z_mean=arrays["z_mean"],
         z_std=arrays["z_std"],
+        z_sample=arrays.get("z_sample"),
         codes={name: arrays[f"code.{name}"] for name in meta["codes"]},
         code_mean=arrays["code_mean"],
         code_std=arrays["code_std"],
         error_nats=arrays["error_nats"],
         reconstruction=Reconstruction(**meta["reconstruction"]),
     )
-    return WorkflowRun(
+    mixture = _mixture(meta["mixture"], arrays, "")
+    # Files of earlier versions hold one mixture and no second poses.
+    more = meta.get("mixtures", {})
+    others = {name: _mixture(table, arrays, f"{name}.") for name, table in more.items()}
+    run = WorkflowRun(
         micrograph=micrograph,
         keypoints=keypoints,
         patches=cut(PatchSettings(size_px=vae.window_px), micrograph, keypoints),
@@ -132,34 +184,39 @@ def load_run(arrays_file: Path, model_file: Path, micrograph: Micrograph) -> Wor
         collapse=Collapse(
             margin=meta["collapse"]["margin"], reasons=tuple(meta["collapse"]["reasons"])
         ),
-        mixture=_mixture(meta["mixture"], arrays),
+        mixture=mixture,
+        bayesian=mixture if meta.get("bayesian_is_mixture") else others.pop("bayesian", None),
+        resampled=tuple(others.values()),
+        recuts={
+            name: Recut(
+                z_mean=arrays[f"recut.{name}.z_mean"],
+                inside=arrays[f"recut.{name}.inside"],
+            )
+            for name in meta.get("recuts", ())
+        },
         comparison=Comparison(**meta["comparison"]),
         seconds=meta["seconds"],
     )
+    return run, meta.get("replicates", 0)
 
 
-def _mixture(meta: dict[str, Any], arrays: dict[str, Floats]) -> Mixture:
+def _mixture(meta: dict[str, Any], arrays: dict[str, Any], prefix: str) -> Mixture:
     fits = tuple(
         GaussianMixtureFit(
-            **scalars,
-            weights=arrays[f"fit{i}.weights"],
-            means=arrays[f"fit{i}.means"],
-            covariances=arrays[f"fit{i}.covariances"],
+            **scalars, **{name: arrays[f"{prefix}fit{i}.{name}"] for name in _FIT_ARRAYS}
         )
         for i, scalars in enumerate(meta["fits"])
     )
+    elbo = meta.get("elbo")
+    held = {name: arrays[f"{prefix}{name}"] for name in _MIXTURE_ARRAYS}
     return Mixture(
         fits=fits,
         chosen=meta["chosen"],
         selection_weight=meta["selection_weight"],
         space=meta["space"],
         failure=meta["failure"],
-        shift=arrays["shift"],
-        transform=arrays["transform"],
-        fit_index=arrays["fit_index"],  # type: ignore[arg-type]  # stored as int64
-        kept=arrays["kept"],  # type: ignore[arg-type]  # stored as bool
-        responsibilities=arrays["responsibilities"],
-        core=arrays["core"],  # type: ignore[arg-type]  # stored as bool
+        elbo=None if elbo is None else ElboEstimate(**elbo),
+        **held,
     )
 
 

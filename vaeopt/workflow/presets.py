@@ -34,7 +34,29 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "max_iter": 500,
             "tol": 1e-3,
         },
-        "rewards": [{"kind": "icl", "weight": 0.5}],
+        # Of the paper's two readings of c and of the means, those of its methods section.
+        "bayesian": {
+            "kind": "bgmm",
+            "max_components": 20,
+            "concentration": "alpha-over-k",
+            "alpha": 0.1,
+            "means_prior": "uniform",
+            "prior_sd": 0.05,
+            "prior_on": "sd",
+            "lkj": 20.0,
+            "space": "raw",
+            "init": "median",
+            "init_scale": 0.1,
+            "steps": 500,
+            "learning_rate": 5e-3,
+            "stop_gain_nats": 0.0,
+            "overlap_weight": 0.1,
+        },
+        "rewards": [{"kind": "icl", "form": "paper"}],
+    },
+    # For domains and grains: types that lie together in space (semantics 9.3).
+    "spatial": {
+        "rewards": [{"kind": "reconstruction"}, {"kind": "gain"}, {"kind": "spatial-kappa"}],
     },
 }
 

@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
-from vaeopt.core.types import GaussianMixtureFit, WorkflowRun
+from vaeopt.core.types import GaussianMixtureFit, Mixture, WorkflowRun
 from vaeopt.kernels.mixture import reference as kernel
+from vaeopt.stages.rewards.spatial_kappa import kappa_at
 
 __all__ = ["primitives"]
 
@@ -32,7 +33,7 @@ def _known(value: Any) -> Any:
 
 def primitives(run: WorkflowRun) -> dict[str, Any]:
     """JSON-ready table of scores, diagnostics and counts of one run."""
-    found, health, best = run.latents.reconstruction, run.diagnostics, run.mixture.best
+    found, health = run.latents.reconstruction, run.diagnostics
     table = {
         "n_keypoints": len(run.keypoints),
         "n_fit": len(run.mixture.fit_index),
@@ -49,22 +50,19 @@ def primitives(run: WorkflowRun) -> dict[str, Any]:
             "variance": health.variance.tolist(),
             "noise": health.noise.tolist(),
             "snr": health.snr.tolist(),
+            "information_nats": health.information_nats.tolist(),
             "kl_nats": health.kl_nats.tolist(),
             "code_kl_nats": health.code_kl_nats.tolist(),
             "eigenvalues": health.eigenvalues.tolist(),
             "variance_product": health.variance_product,
+            "variance_total": health.variance_total,
             "rate_nats": health.rate_nats,
             "active_units": int(health.active.sum()),
         },
-        "mixture": {
-            "space": run.mixture.space,
-            "log_det_whitening": run.mixture.log_det_whitening,
-            "n_components": best.n_components if best else None,
-            "effective_components": kernel.effective_components(best.weights) if best else None,
-            "perplexity": kernel.perplexity(best.weights) if best else None,
-            "overlap": kernel.overlap(best.weights, best.means, best.covariances) if best else None,
-            "fits": [_fit(fit) for fit in run.mixture.fits],
-        },
+        "mixture": _mixture(run.mixture),
+        "bayesian": None if run.bayesian is None else _mixture(run.bayesian),
+        "spatial_kappa": kappa_at(run, (5,)),
+        "spatial_kappa_4_to_6": kappa_at(run, (4, 5, 6)),
         "training": {
             "epochs": len(run.vae.loss_nats),
             "loss_nats": float(run.vae.loss_nats[-1]) if len(run.vae.loss_nats) else None,
@@ -73,4 +71,20 @@ def primitives(run: WorkflowRun) -> dict[str, Any]:
         "collapse": {"margin": run.collapse.margin, "reasons": list(run.collapse.reasons)},
         "seconds": dict(run.seconds),
     }
+    if run.replicates:
+        table["replicates"] = [primitives(replicate) for replicate in run.replicates]
     return _known(table)  # type: ignore[no-any-return]  # a dict stays one
+
+
+def _mixture(mixture: Mixture) -> dict[str, Any]:
+    best, elbo = mixture.best, mixture.elbo
+    return {
+        "space": mixture.space,
+        "log_det_whitening": mixture.log_det_whitening,
+        "n_components": best.n_components if best else None,
+        "effective_components": kernel.effective_components(best.weights) if best else None,
+        "perplexity": kernel.perplexity(best.weights) if best else None,
+        "overlap": kernel.overlap(best.weights, best.means, best.covariances) if best else None,
+        "elbo": None if elbo is None else vars(elbo),
+        "fits": [_fit(fit) for fit in mixture.fits],
+    }

@@ -1,7 +1,7 @@
 """The sentence: all stages in order."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vaeopt.core.errors import DataError
-from vaeopt.core.seeds import Seeds
+from vaeopt.core.seeds import Seeds, derive
 from vaeopt.core.types import (
     Collapse,
     Comparison,
@@ -19,19 +19,23 @@ from vaeopt.core.types import (
     Micrograph,
     Mixture,
     Patches,
+    Recut,
     TrainedVae,
     WorkflowRun,
 )
+from vaeopt.kernels.agreement import draw_angles, draw_shifts
 from vaeopt.kernels.latent import unit_diagnostics
 from vaeopt.stages.keypoints import detect
 from vaeopt.stages.latent_filter.base import LARGEST_MARGIN, log_margin
 from vaeopt.stages.mixture import choose_points
-from vaeopt.stages.patches import cut
-from vaeopt.stages.vae import encode, train
+from vaeopt.stages.patches import cut, recut
+from vaeopt.stages.rewards import Reward
+from vaeopt.stages.vae import content_means, encode, train
 from vaeopt.workflow.cache import StageCache
+from vaeopt.workflow.scores import needs_of
 from vaeopt.workflow.settings import Workflow
 
-__all__ = ["comparison_for", "rewards_of", "score", "walk"]
+__all__ = ["comparison_for", "complete", "score", "walk"]
 
 
 def comparison_for(
@@ -76,7 +80,7 @@ def walk(
     folder: Path = Path(),
     on_epoch: Callable[[int, int, float], None] | None = None,
 ) -> WorkflowRun:
-    """Walk once through all stages.
+    """Walk through all stages, once for every replicate.
 
     Args:
         workflow: fixed settings of every stage.
@@ -87,8 +91,33 @@ def walk(
         folder: where relative paths of the settings start.
         on_epoch: called after each training epoch with (epoch, epochs, loss [nats]).
     """
-    seconds: dict[str, float] = {}
     cache = cache or StageCache()
+    members = [
+        _walk_once(
+            workflow,
+            micrograph,
+            comparison=comparison,
+            seeds=seeds.replicate(member),
+            cache=cache,
+            folder=folder,
+            on_epoch=on_epoch,
+        )
+        for member in range(workflow.replicates)
+    ]
+    return replace(members[0], replicates=tuple(members[1:]), collapse=_of_all(members))
+
+
+def _walk_once(
+    workflow: Workflow,
+    micrograph: Micrograph,
+    *,
+    comparison: Comparison,
+    seeds: Seeds,
+    cache: StageCache,
+    folder: Path,
+    on_epoch: Callable[[int, int, float], None] | None,
+) -> WorkflowRun:
+    seconds: dict[str, float] = {}
     with _timed(seconds, "keypoints"):
         keypoints = cache.get(
             "keypoints",
@@ -134,8 +163,9 @@ def score(
     comparison: Comparison,
     seeds: Seeds,
     seconds: dict[str, float],
+    recuts: Mapping[str, Recut] | None = None,
 ) -> WorkflowRun:
-    """The stages behind the encoder: filters and mixture."""
+    """The stages behind the encoder: filters, mixtures, and whatever else the rewards need."""
     posterior = (latents.z_mean, latents.z_std, latents.code_mean, latents.code_std)
     finite = all(bool(np.isfinite(part).all()) for part in posterior)
     if not finite:  # weights so large that the encoder overflows: as good as diverged
@@ -149,25 +179,104 @@ def score(
     diagnostics = unit_diagnostics(
         latents.z_mean, latents.z_std, latents.code_mean, latents.code_std
     )
+    if workflow.latents == "sample":
+        latents = replace(latents, z_sample=_drawn(latents, comparison.seed))
     with _timed(seconds, "density_filter"):
-        kept = workflow.density_filter(latents.z_mean)
-        fit_index = choose_points(kept, comparison.n_fit, comparison.seed)
+        kept = workflow.density_filter(latents.z)
+        subsets = [
+            choose_points(kept, comparison.n_fit, comparison.seed, subset=subset)
+            for subset in range(workflow.mixture.subsets)
+        ]
     with _timed(seconds, "mixture"):
-        mixture = workflow.mixture.fit(latents.z_mean, kept=kept, fit_index=fit_index, seeds=seeds)
-    healthy = workflow.latent_filter(diagnostics, raw_space=workflow.mixture.raw_space)
-    collapse = _verdict(healthy, mixture, comparison, diverged=vae.diverged or not finite)
-    return WorkflowRun(
+        mixture, *resampled = (
+            workflow.mixture.fit(latents.z, kept=kept, fit_index=points, seeds=seeds)
+            for points in subsets
+        )
+    run = WorkflowRun(
         micrograph=micrograph,
         keypoints=keypoints,
         patches=patches,
         vae=vae,
         latents=latents,
         diagnostics=diagnostics,
-        collapse=collapse,
+        collapse=workflow.latent_filter(diagnostics, raw_space=_raw_space(workflow)),
         mixture=mixture,
+        resampled=tuple(resampled),
         comparison=comparison,
         seconds=seconds,
+        recuts=recuts or {},
     )
+    run = complete(workflow, run, workflow.values, seeds=seeds)
+    return replace(run, collapse=_verdict(workflow, run, diverged=vae.diverged or not finite))
+
+
+def _raw_space(workflow: Workflow) -> bool:
+    """Whether the scale of the latents enters a value that is optimised."""
+    needed = "bayesian" in needs_of(workflow.rewards)
+    return workflow.mixture.raw_space or (needed and workflow.bayesian.raw_space)
+
+
+def complete(
+    workflow: Workflow, run: WorkflowRun, rewards: Iterable[Reward], *, seeds: Seeds
+) -> WorkflowRun:
+    """The run with everything that these rewards look at; nothing is trained.
+
+    Args:
+        workflow: gives the Bayesian mixture.
+        run: straight from the encoder, or restored from files; replicates are completed too.
+        rewards: those that will be computed.
+        seeds: of the run.
+    """
+    needs = needs_of(rewards)
+    members = [
+        _with_needs(workflow, member, needs, seeds.replicate(m))
+        for m, member in enumerate(run.members)
+    ]
+    return replace(members[0], replicates=tuple(members[1:]))
+
+
+def _with_needs(
+    workflow: Workflow, run: WorkflowRun, needs: frozenset[str], seeds: Seeds
+) -> WorkflowRun:
+    seconds = dict(run.seconds)
+    if "bayesian" in needs and run.bayesian is None:
+        with _timed(seconds, "bayesian"):
+            run = replace(run, bayesian=_evidence(workflow, run, seeds))
+    recuts = dict(run.recuts)
+    for name in sorted(needs & {"rotation", "jitter"} - recuts.keys()):
+        with _timed(seconds, name):
+            recuts[name] = _recut(run, name)
+    return replace(run, recuts=recuts, seconds=seconds)
+
+
+def _evidence(workflow: Workflow, run: WorkflowRun, seeds: Seeds) -> Mixture:
+    if run.mixture.elbo is not None or workflow.mixture.estimates_elbo:
+        return run.mixture
+    return workflow.bayesian.fit(
+        run.latents.z, kept=run.mixture.kept, fit_index=run.mixture.fit_index, seeds=seeds
+    )
+
+
+def _recut(run: WorkflowRun, name: str) -> Recut:
+    """Latents of the same key points at another pose; the poses are those of the whole study."""
+    n, seed = len(run.keypoints), run.comparison.seed
+    patches, inside = recut(
+        run.micrograph,
+        run.keypoints,
+        run.patches.size_px,
+        angle_rad=draw_angles(n, seed) if name == "rotation" else None,
+        shift_px=draw_shifts(n, seed) if name == "jitter" else None,
+        largest_window_px=run.comparison.largest_window_px,
+    )
+    means = np.where(inside[:, None], content_means(run.vae, patches), 0.0)
+    return Recut(z_mean=_or(0.0, means), inside=inside)
+
+
+def _drawn(latents: Latents, study_seed: int) -> Floats:
+    """One draw per patch; the same noise in all trials, so that they differ by latents only."""
+    rng = np.random.default_rng(derive(study_seed, "latent-draw"))
+    noise = rng.standard_normal(latents.z_mean.shape)
+    return np.asarray(latents.z_mean + latents.z_std * noise)
 
 
 def _or(stand_in: float, values: Floats) -> Floats:
@@ -175,30 +284,37 @@ def _or(stand_in: float, values: Floats) -> Floats:
     return np.nan_to_num(values, nan=stand_in, posinf=stand_in, neginf=stand_in)
 
 
-def rewards_of(workflow: Workflow, run: WorkflowRun) -> dict[str, float]:
-    """Value of every reward by label, in the order of the study file; all finite."""
-    return {reward.label: reward.value(run) for reward in workflow.rewards}
-
-
-def _verdict(
-    healthy: Collapse, mixture: Mixture, comparison: Comparison, *, diverged: bool
-) -> Collapse:
+def _verdict(workflow: Workflow, run: WorkflowRun, *, diverged: bool) -> Collapse:
     """The filter's verdict and everything else that makes a run impossible to score."""
-    margins, reasons = [healthy.margin], list(healthy.reasons)
-    fitted = len(mixture.fit_index)
-    if fitted < comparison.n_fit:
-        margins.append(log_margin(comparison.n_fit, fitted))
+    margins, reasons = [run.collapse.margin], list(run.collapse.reasons)
+    fitted, wanted = len(run.mixture.fit_index), run.comparison.n_fit
+    if fitted < wanted:
+        margins.append(log_margin(wanted, fitted))
         reasons.append(
-            f"{fitted} points passed the density filter, {comparison.n_fit} are needed "
-            "(too_few_points)"
+            f"{fitted} points passed the density filter, {wanted} are needed (too_few_points)"
         )
-    if mixture.failure:
+    failures = {mixture.failure for mixture in (run.mixture, *run.resampled)}
+    if "bayesian" in needs_of(workflow.rewards) and run.bayesian is not None:
+        failures.add(run.bayesian.failure)
+    for failure in sorted(failures - {""}):
         margins.append(LARGEST_MARGIN)
-        reasons.append(f"no mixture could be fitted: {mixture.failure} (no_mixture)")
+        reasons.append(f"no mixture could be fitted: {failure} (no_mixture)")
     if diverged:
         margins.append(LARGEST_MARGIN)
         reasons.append("the training loss left the finite numbers (diverged)")
     return Collapse(margin=max(margins), reasons=tuple(reasons))
+
+
+def _of_all(members: list[WorkflowRun]) -> Collapse:
+    """A mean over trainings is worth something only if none of them has collapsed."""
+    if len(members) == 1:
+        return members[0].collapse
+    reasons = [
+        f"replicate {m}: {reason}"
+        for m, member in enumerate(members)
+        for reason in member.collapse.reasons
+    ]
+    return Collapse(margin=max(m.collapse.margin for m in members), reasons=tuple(reasons))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Settings of the whole flow; the order of the fields is the order of the stages."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,10 +13,13 @@ from vaeopt.stages.keypoints.canny import Canny
 from vaeopt.stages.latent_filter import LatentFilter
 from vaeopt.stages.latent_filter.units import Units
 from vaeopt.stages.mixture import MixtureModel
+from vaeopt.stages.mixture.bgmm import Bgmm
 from vaeopt.stages.mixture.gmm import Gmm
 from vaeopt.stages.patches import PatchSettings
 from vaeopt.stages.rewards import Reward
+from vaeopt.stages.rewards.base import trainings_compared, with_parts
 from vaeopt.stages.rewards.gain import Gain
+from vaeopt.stages.rewards.rate import Rate
 from vaeopt.stages.rewards.reconstruction import Reconstruction
 from vaeopt.stages.vae import VaeSettings
 from vaeopt.workflow.presets import with_preset
@@ -33,10 +36,23 @@ class Workflow(Settings):
     keypoints: KeypointDetector = Canny()
     patches: PatchSettings = PatchSettings()
     vae: VaeSettings = VaeSettings()
+    replicates: Annotated[int, Field(ge=1, le=50)] = 1
+    """R: trainings of every trial with other seeds; values are their means (semantics 10.1)"""
+    latents: Literal["mean", "sample"] = "mean"
+    """what is scored: posterior means, or one fixed draw per patch (semantics 2.2)"""
     latent_filter: LatentFilter = Units()
     density_filter: DensityFilter = Quantile()
     mixture: MixtureModel = Gmm()
-    rewards: Annotated[tuple[Reward, ...], Tuple, Field(min_length=1)] = (Reconstruction(), Gain())
+    bayesian: MixtureModel = Bgmm()
+    """mixture of the rewards that need an evidence; fitted only if there is one"""
+    rewards: Annotated[tuple[Reward, ...], Tuple, Field(min_length=1)] = (
+        Reconstruction(),
+        Gain(),
+        Rate(),
+    )
+    """what is optimised, one objective each (semantics 9.3)"""
+    scores: Annotated[tuple[Reward, ...], Tuple] = ()
+    """rewards that are computed and stored with every trial, but steer nothing"""
 
     @model_validator(mode="before")
     @classmethod
@@ -44,19 +60,64 @@ class Workflow(Settings):
         return with_preset(table) if isinstance(table, dict) else table
 
     @model_validator(mode="after")
+    def _bayesian_has_an_evidence(self) -> Self:
+        if not self.bayesian.estimates_elbo:
+            text = f"kind {self.bayesian.kind!r} estimates no evidence; use kind = 'bgmm'"
+            raise SettingsError([Mistake(("bayesian", "kind"), text)])
+        return self
+
+    @model_validator(mode="after")
     def _rewards_hold(self) -> Self:
         mistakes: list[Mistake] = []
-        labels = [reward.label for reward in self.rewards]
+        labels: list[str] = []
+        for family in ("rewards", "scores"):
+            for i, reward in enumerate(getattr(self, family)):
+                if reward.label in labels:
+                    mistakes.append(Mistake((family, i), f"{reward.label!r} is asked for twice"))
+                labels.append(reward.label)
+                mistakes += [Mistake((family, i), text) for text in self._unfit(reward)]
+                mistakes += self._grid_mistakes(reward)
+        guarded = any(isinstance(part, Gain) for r in self.rewards for part in with_parts(r))
         for i, reward in enumerate(self.rewards):
-            if labels[i] in labels[:i]:
-                mistakes.append(Mistake(("rewards", i), f"{labels[i]!r} is asked for twice"))
-            first = getattr(self.mixture, "components", (1,))[0]
-            if reward.needs_null_model and first != 1:
-                text = f"reward {reward.kind!r} needs K = 1 in the grid: start components at 1"
-                mistakes.append(Mistake(("mixture", "components"), text))
+            if not guarded and any(part.guard_needed for part in with_parts(reward)):
+                text = (
+                    f"{reward.kind!r} is best for latents without any structure: optimise it "
+                    "beside { kind = 'gain' }, or move it to scores"
+                )
+                mistakes.append(Mistake(("rewards", i), text))
         if mistakes:
             raise SettingsError(mistakes)
         return self
+
+    def _unfit(self, reward: Reward) -> list[str]:
+        """Why this reward cannot be computed with the other settings, apart from the grid."""
+        found = [reward.mistake] if reward.mistake else []
+        least = trainings_compared(reward)
+        if self.replicates < least:
+            found.append(f"{reward.kind!r} compares trainings: set replicates to {least} or more")
+        return found
+
+    def _grid_mistakes(self, reward: Reward) -> list[Mistake]:
+        """Numbers of components that the reward looks at and the mixture is not fitted with."""
+        needed = {k for part in with_parts(reward) for k in part.components_needed}
+        grid: tuple[int, int] = getattr(self.mixture, "components", (0, 0))
+        missing = sorted(k for k in needed if not grid[0] <= k <= grid[1])
+        if not missing:
+            return []
+        if grid == (0, 0):
+            text = f"reward {reward.kind!r} needs a grid of components: use kind = 'gmm'"
+            return [Mistake(("mixture", "kind"), text)]
+        if missing == [1]:
+            text = f"reward {reward.kind!r} needs K = 1 in the grid: start components at 1"
+        else:
+            numbers = ", ".join(map(str, missing))
+            text = f"reward {reward.kind!r} needs K = {numbers} in the grid, got {list(grid)}"
+        return [Mistake(("mixture", "components"), text)]
+
+    @property
+    def values(self) -> tuple[Reward, ...]:
+        """Everything that is computed for a trial: rewards, then scores."""
+        return (*self.rewards, *self.scores)
 
     def with_values(self, values: dict[str, Any]) -> "Workflow":
         """The same workflow with the settings at these dotted paths changed.
@@ -80,5 +141,6 @@ class Workflow(Settings):
         return Workflow(**table)
 
 
-STAGES: tuple[str, ...] = tuple(Workflow.model_fields)
+_SWITCHES = ("replicates", "latents", "scores")
+STAGES: tuple[str, ...] = tuple(f for f in Workflow.model_fields if f not in _SWITCHES)
 """names of the stages in the order of the data; whatever shows an order derives from this"""
