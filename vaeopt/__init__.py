@@ -36,18 +36,24 @@ _HOME = {
     "Workflow": "vaeopt.workflow",
     "WorkflowRun": "vaeopt.core.types",
     "best": "vaeopt.study.pareto",
+    "confirm": "vaeopt.study.confirm",
     "decode": "vaeopt.stages.vae",
     "encode": "vaeopt.stages.vae",
     "front": "vaeopt.study.pareto",
+    "hypervolume": "vaeopt.study.hypervolume",
+    "hypervolume_history": "vaeopt.study.hypervolume",
     "keypoint_table": "vaeopt.workflow.artefacts",
     "load_study": "vaeopt.study.access",
     "load_trial": "vaeopt.study.access",
     "load_vae": "vaeopt.stages.vae",
     "open_study": "vaeopt.study.file",
     "optimize": "vaeopt.study.optimize",
+    "preferred": "vaeopt.study.preferences",
+    "rescore": "vaeopt.study.rescore",
     "run": "vaeopt.study.access",
     "save_vae": "vaeopt.stages.vae",
     "trials_frame": "vaeopt.study.access",
+    "win_share": "vaeopt.study.preferences",
     "write_report": "vaeopt.report.page",
 }
 
@@ -76,12 +82,18 @@ if TYPE_CHECKING:
     from vaeopt.study.access import load_trial as load_trial
     from vaeopt.study.access import run as run
     from vaeopt.study.access import trials_frame as trials_frame
+    from vaeopt.study.confirm import confirm as confirm
     from vaeopt.study.file import OptunaSettings as OptunaSettings
     from vaeopt.study.file import StudySettings as StudySettings
     from vaeopt.study.file import open_study as open_study
+    from vaeopt.study.hypervolume import hypervolume as hypervolume
+    from vaeopt.study.hypervolume import hypervolume_history as hypervolume_history
     from vaeopt.study.optimize import optimize as optimize
     from vaeopt.study.pareto import best as best
     from vaeopt.study.pareto import front as front
+    from vaeopt.study.preferences import preferred as preferred
+    from vaeopt.study.preferences import win_share as win_share
+    from vaeopt.study.rescore import rescore as rescore
     from vaeopt.workflow import Workflow as Workflow
     from vaeopt.workflow.artefacts import keypoint_table as keypoint_table
 

@@ -289,6 +289,8 @@ NOT_YET = [
     for command in (
         "status s",
         "best s --json",
+        "confirm s",
+        "rescore s --reward icl",
         "report s",
         "export s --out out",
         "replay s --trial 0",
@@ -323,6 +325,22 @@ WORDS = [
         "tolerance that lets everything pass",
         "replay s --trial 0 --tolerance nan",
         ("argument --tolerance: expected a number from 0, got 'nan'; see",),
+    ),
+    Bad(
+        "no leaders",
+        "confirm s --top 0",
+        ("argument --top: expected a whole number from 1, got '0'; see 'vaeopt confirm --help'",),
+    ),
+    Bad(
+        "leaders and front",
+        "confirm s --top 3 --front",
+        ("argument --front: not allowed with argument --top; see 'vaeopt confirm --help'",),
+    ),
+    Bad("no reward", "rescore s", ("the following arguments are required: --reward; see",)),
+    Bad(
+        "two orders",
+        "best s --weights a=1 --order-by a",
+        ("argument --order-by: not allowed with argument --weights; see 'vaeopt best --help'",),
     ),
     Bad("unknown family", "kinds rewards", ("no family 'rewards'; did you mean 'reward'?",)),
     Bad("no output", "export s", ("the following arguments are required: --out; see",)),

@@ -48,6 +48,14 @@ UNFIT = [
     ("optimize {study} --storage {study}/image.npy", "optuna.storage: storage "),
     ("optimize {study} --storage sqlite:///{study}/image.npy", "optuna.storage: "),
     ("report {study} --out {study}/study.toml", "argument --out: "),
+    ("best {study} --weights gian=1", "--weights: no objective 'gian'; did you mean 'gain'? ("),
+    ("best {study} --weights gain", "--weights: cannot understand 'gain'; write name=number"),
+    ("best {study} --weights gain=-1", "--weights: the weight of 'gain' must be a number from 0"),
+    ("best {study} --weights gain=0", "--weights: no weight is above 0; prefer something"),
+    ("best {study} --order-by icl", "--order-by: study 'tiny' holds no score 'icl'; known: "),
+    ("rescore {study} --reward icx", "--reward.kind: unknown kind 'icx'; did you mean 'icl'? ("),
+    ("rescore {study} --reward seed-ari", "--reward: trial 0 cannot give 'seed_ari': "),
+    ("rescore {study} --reward icl --as tiny", "--as: study 'tiny' exists in this storage; "),
     ("dashboard {study} --port x", "argument --port: invalid int value: 'x'; see 'vaeopt dash"),
 ]
 

@@ -16,6 +16,8 @@ VERBS = [
     "optimize",
     "status",
     "best",
+    "confirm",
+    "rescore",
     "report",
     "export",
     "replay",

@@ -46,8 +46,10 @@ def test_a_table_of_the_best_has_values_and_parameters_only(finished_folder: Pat
         "fvu_core",
         "gain",
         *parameters,
+        "loss",
         "components",
         "seconds",
+        "win_share",
     ]
     assert table["trial"].tolist() == [t.number for t in front(study)]
 

@@ -214,7 +214,7 @@ def test_a_point_that_always_fails_does_not_keep_a_finite_study_going(
 def test_a_reward_that_is_no_number_fails_the_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "rewards_of", _no_number)
+    monkeypatch.setattr(loop, "scores_of", _no_number)
     study = optimize(write_study(tmp_path, rewards=ONE), timeout_s=1e-9)
     session = prepare(open_study(tmp_path))
     trial = ask(study, session)

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from tests.study.tiny import Direction, made_by_hand
 from vaeopt.core.errors import StudyError
-from vaeopt.study.pareto import best, compromise, costs, feasible, finished, front, margin, pick
+from vaeopt.study.pareto import (
+    best,
+    by_compromise,
+    compromise,
+    costs,
+    feasible,
+    finished,
+    front,
+    margin,
+    pick,
+)
 
 MIN: Direction = "minimize"
 MAX: Direction = "maximize"
@@ -75,6 +85,13 @@ def test_the_compromise_is_the_knee_worked_by_hand() -> None:
     chosen = compromise(study)
     assert chosen is not None
     assert chosen.number == 1
+
+
+def test_the_order_of_the_compromise_is_by_distance() -> None:
+    # Scaled costs: (0, 1), (1/4, 1/4), (1, 0), (1/2, 1/2): 1.05, .275, 1.05, .55.
+    study = made_by_hand([MIN, MAX], [(0, 10), (1, 40), (4, 50), (2, 30), (0, 99)], [0, 0, 0, 0, 1])
+    assert numbers(by_compromise(study)) == [1, 3, 0, 2], "the earliest of equals first"
+    assert by_compromise(made_by_hand([MIN], [])) == []
 
 
 def test_the_compromise_scales_by_feasible_trials_only() -> None:

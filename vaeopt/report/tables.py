@@ -1,34 +1,134 @@
 """Tables for people."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
 import pandas as pd
 
 from vaeopt.study.access import metric_names, trials_frame
+from vaeopt.study.confirmation import Confirmation, Ranking
+from vaeopt.study.pareto import finished, margin
+from vaeopt.study.preferences import distances, win_share
+from vaeopt.study.rescore import Rescored
+from vaeopt.study.stored import stored_score
 
-__all__ = ["best_frame", "format_frame"]
+__all__ = ["best_frame", "confirm_frame", "confirm_lines", "format_frame", "rescored_frame"]
 
 
-def best_frame(study: optuna.Study, *, most: int = 10) -> pd.DataFrame:
+def best_frame(
+    study: optuna.Study,
+    *,
+    most: int = 10,
+    weights: Mapping[str, float] | None = None,
+    order_by: str | None = None,
+) -> pd.DataFrame:
     """The trials worth looking at: the front of several objectives, or the top of one.
 
+    Several objectives add a column ``win_share``, weights a column ``distance``.
+
     Args:
-        study: at least one finished trial.
+        study: with or without finished trials.
         most: rows at the most for one objective; a front is given whole.
+        weights: order by the distance to the ideal point, objectives weighed so (by name).
+        order_by: order by this stored score; trials without it come last.
+
+    Raises:
+        StudyError: weights that make no order, or a score that is not stored.
     """
+    score = None if order_by is None else stored_score(study, order_by)
+    far = None if weights is None else distances(study, weights)
     frame = trials_frame(study)
     if frame.empty:
         return frame
     good = frame[frame["feasible"]]
     several = len(study.directions) > 1
-    rising = study.directions[0] == optuna.study.StudyDirection.MINIMIZE
-    chosen = good[good["front"]] if several else good
-    table = chosen.sort_values([metric_names(study)[0], "trial"], ascending=[rising, True])
+    table = (good[good["front"]] if several else good).copy()
+    if several:
+        table["win_share"] = table["trial"].map(win_share(study))
+    key, rising = metric_names(study)[0], _rising(study)
+    if far is not None:
+        table["distance"] = table["trial"].map(far)
+        key, rising = "distance", True
+    elif score is not None:
+        table[score.label] = table["trial"].map(dict(score.values)).astype(float)
+        key, rising = score.label, score.direction == "minimize"
+    table = table.sort_values([metric_names(study)[0], "trial"], ascending=[_rising(study), True])
+    table = table.sort_values(key, ascending=rising, kind="stable", na_position="last")
     if not several:
         table = table.head(most)
     return table.drop(columns=["state", "feasible", "front", "reason"]).reset_index(drop=True)
+
+
+def _rising(study: optuna.Study) -> bool:
+    """Whether the best value of the first objective is the least."""
+    return study.directions[0] == optuna.study.StudyDirection.MINIMIZE
+
+
+def confirm_frame(confirmation: Confirmation) -> pd.DataFrame:
+    """One row per leader, the winner first: values of the search beside those of fresh trainings.
+
+    Columns per reward: its value in the search, ``fresh`` mean, ``sd`` of one training, share of
+    bootstrap draws in which it is ``best``; then ``n`` healthy and ``collapsed`` trainings.
+    """
+    rows = []
+    for last in confirmation.overall.order:
+        row: dict[str, Any] = {"trial": last.trial}
+        for ranking in confirmation.rankings:
+            (one,) = (s for s in ranking.standings if s.trial == last.trial)
+            row[ranking.label] = one.search
+            row[f"{ranking.label} fresh"] = one.mean
+            row[f"{ranking.label} sd"] = one.sd
+            row[f"{ranking.label} best"] = one.share_best
+        rows.append({**row, "n": last.n, "collapsed": last.collapsed})
+    whole = {"trial", "n", "collapsed"}
+    frame = pd.DataFrame(rows)
+    # None everywhere would make a column of objects, which is not shown as numbers are.
+    return frame.astype({name: float for name in frame.columns if name not in whole})
+
+
+def confirm_lines(confirmation: Confirmation) -> list[str]:
+    """How far each ranking can be trusted, and the sentence."""
+    return [*(_trust(ranking) for ranking in confirmation.rankings), confirmation.sentence]
+
+
+def _trust(ranking: Ranking) -> str:
+    def shown(value: float | None) -> str:
+        return "unknown" if value is None else f"{value:.2f}"
+
+    needed = "unknown" if ranking.runs_needed is None else str(ranking.runs_needed)
+    return (
+        f"{ranking.label}: Kendall tau between seeds {shown(ranking.kendall_tau)}, "
+        f"ICC {shown(ranking.icc)}, trainings to tell the first two apart {needed}"
+    )
+
+
+def rescored_frame(study: optuna.Study, rescored: Rescored) -> pd.DataFrame:
+    """One row per trial with a value, best first, collapsed ones last.
+
+    The values of the search stand beside it; a reward that was an objective too stands there with
+    ``search`` behind its name.
+    """
+    label, names = rescored.label, metric_names(study)
+    rows = []
+    for trial in finished(study):
+        score = rescored.scores.get(trial.number)
+        if score is None:
+            continue
+        row: dict[str, Any] = {"trial": trial.number, label: score.value}
+        if any(other.n > 1 for other in rescored.scores.values()):
+            row[f"{label} sd"] = score.sd
+        row["feasible"] = margin(trial) <= 0
+        for name, value in zip(names, trial.values, strict=True):
+            row[name if name != label else f"{name} search"] = value
+        rows.append(row | trial.params)
+    if not rows:
+        return pd.DataFrame()
+    rising = rescored.direction == "minimize"
+    order = ["feasible", label, "trial"]
+    table = pd.DataFrame(rows).sort_values(order, ascending=[False, rising, True])
+    return table.reset_index(drop=True)
 
 
 def _cell(value: Any) -> str:

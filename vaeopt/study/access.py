@@ -11,9 +11,10 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.optimize import Progress, run_once
 from vaeopt.study.pareto import front, margin, pick
-from vaeopt.study.records import FAILURE, restore
+from vaeopt.study.records import FAILURE, restore, scores_in
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study as _load_study
+from vaeopt.study.stored import rescored_scores
 
 __all__ = ["load_study", "load_trial", "metric_names", "run", "status_lines", "trials_frame"]
 
@@ -54,9 +55,14 @@ def load_trial(
 
 
 def trials_frame(study: optuna.Study) -> pd.DataFrame:
-    """One row per trial that has ended: state, rewards, parameters, and why it may not win."""
+    """One row per trial that has ended: state, rewards, parameters, and why it may not win.
+
+    Beside the rewards stand recorded and re-scored values by their labels, and ``LABEL sd`` where
+    a value is the mean over replicates or subsets.
+    """
     names = metric_names(study)
     on_front = {trial.number for trial in front(study)}
+    rescored = rescored_scores(study)
     rows = []
     for trial in study.get_trials(deepcopy=False):
         if not trial.state.is_finished():
@@ -65,6 +71,10 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
         primitives = trial.user_attrs.get("vaeopt:primitives", {})
         reasons = primitives.get("collapse", {}).get("reasons", [])
         failure = trial.user_attrs.get(FAILURE, {})
+        scores = scores_in(trial)
+        recorded = {n: s and s.value for n, s in scores.items() if n not in names}
+        recorded |= {n: s.values.get(trial.number) for n, s in rescored.items() if n not in names}
+        repeated = {f"{n} sd": s.sd for n, s in scores.items() if s is not None and s.n > 1}
         rows.append(
             {
                 "trial": trial.number,
@@ -72,7 +82,10 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
                 "feasible": complete and margin(trial) <= 0,
                 "front": trial.number in on_front,
                 **dict(zip(names, trial.values if complete else [None] * len(names), strict=True)),
+                **repeated,
+                **recorded,
                 **trial.params,
+                "loss": primitives.get("training", {}).get("loss_nats"),
                 "components": primitives.get("mixture", {}).get("n_components"),
                 "seconds": trial.duration.total_seconds() if trial.duration else None,
                 "reason": "; ".join(reasons) or failure.get("message", ""),

@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import optuna
 import torch
@@ -18,6 +17,7 @@ from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.ask import ask
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.pareto import finished
+from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.records import (
     FAILURE,
     INTERRUPTED,
@@ -26,15 +26,16 @@ from vaeopt.study.records import (
     environment,
     environment_of,
     record_failure,
+    seeds_of,
     set_constraint,
     settings_of,
 )
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import create_or_load, storage_url
-from vaeopt.workflow import Workflow, rewards_of, walk
+from vaeopt.workflow import Workflow, optimised, rewards_of, scores_of, walk
 
-__all__ = ["Progress", "Replay", "optimize", "replay", "run_once"]
+__all__ = ["Progress", "Replay", "optimize", "replay", "retrain", "run_once"]
 
 _FAILURES_IN_A_ROW = 5
 
@@ -93,7 +94,7 @@ def optimize(
     limit = timeout_s if timeout_s is not None else file.settings.optuna.timeout_s
     show: Progress = progress or _Silent()
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
-    with _quiet_optuna():
+    with quiet_optuna():
         optuna_study = create_or_load(session, storage_url(file, storage))
         requeue_interrupted(optuna_study, session.space.distributions)
         show.started(optuna_study, session, total)
@@ -141,9 +142,11 @@ def _one_trial(study: optuna.Study, session: Session, trial: Trial, show: Progre
     """Evaluate one trial and tell the result; whatever happens, the trial ends."""
     try:
         workflow = session.space.settings_for(trial.params)
-        run = _walk(session, workflow, trial.user_attrs[SEED_NUMBER], show.epoch)
-        values = list(rewards_of(workflow, run).values())
-        attach(trial, run, workflow, session.file.artefacts)
+        seeds = Seeds(session.file.settings.optuna.seed, trial.user_attrs[SEED_NUMBER])
+        run = retrain(session, workflow, seeds, on_epoch=show.epoch)
+        scores = scores_of(workflow, run)
+        values = optimised(workflow, scores)
+        attach(trial, run, workflow, session.file.artefacts, scores)
         set_constraint(trial, run.collapse.margin)  # last: a sampler must not see it half-done
     except Exception as error:
         record_failure(trial, error)
@@ -156,17 +159,19 @@ def _one_trial(study: optuna.Study, session: Session, trial: Trial, show: Progre
     study.tell(trial, values)
 
 
-def _walk(
+def retrain(
     session: Session,
     workflow: Workflow,
-    seed_number: int,
-    on_epoch: Callable[[int, int, float], None] | None,
+    seeds: Seeds,
+    *,
+    on_epoch: Callable[[int, int, float], None] | None = None,
 ) -> WorkflowRun:
+    """Walk through all stages with these settings and seeds; nothing is stored."""
     return walk(
         workflow,
         session.micrograph,
         comparison=session.comparison,
-        seeds=Seeds(session.file.settings.optuna.seed, seed_number),
+        seeds=seeds,
         cache=session.cache,
         folder=session.file.folder,
         on_epoch=on_epoch,
@@ -176,7 +181,8 @@ def _walk(
 def run_once(session: Session, *, progress: Progress | None = None) -> WorkflowRun:
     """One walk with the settings as written, no Optuna; seeded as trial 0 would be."""
     show: Progress = progress or _Silent()
-    return _walk(session, session.file.settings.workflow, 0, show.epoch)
+    settings = session.file.settings
+    return retrain(session, settings.workflow, Seeds(settings.optuna.seed, 0), on_epoch=show.epoch)
 
 
 @dataclass(frozen=True)
@@ -209,7 +215,7 @@ def replay(
     # Sums are ordered by thread: another number of threads differs in the sixth digit.
     torch.set_num_threads(environment_of(trial).get("threads", threads))
     try:
-        run = _walk(session, workflow, trial.user_attrs[SEED_NUMBER], show.epoch)
+        run = retrain(session, workflow, seeds_of(trial, session), on_epoch=show.epoch)
     finally:
         torch.set_num_threads(threads)
     names = [reward.label for reward in workflow.rewards]
@@ -217,14 +223,3 @@ def replay(
     was, now = environment_of(trial), environment()
     elsewhere = tuple(f"{k} {v}" for k, v in was.items() if k != "threads" and v != now.get(k))
     return Replay(trial.number, recorded, rewards_of(workflow, run), elsewhere)
-
-
-@contextmanager
-def _quiet_optuna() -> Any:
-    """Optuna logs a line per trial; progress is shown by us."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

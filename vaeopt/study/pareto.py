@@ -6,8 +6,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import Floats
+from vaeopt.study.chebyshev import chebyshev, scaled
 
-__all__ = ["best", "compromise", "costs", "feasible", "finished", "front", "margin", "pick"]
+__all__ = [
+    "best",
+    "by_compromise",
+    "compromise",
+    "costs",
+    "feasible",
+    "finished",
+    "front",
+    "margin",
+    "pick",
+]
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:
@@ -55,14 +66,20 @@ def compromise(study: optuna.Study) -> FrozenTrial | None:
     Objectives are scaled to [0, 1] by the feasible extremes; the distance is the augmented
     Chebyshev max f + 0.05 sum f (semantics 9.5). None if nothing is feasible.
     """
+    return next(iter(by_compromise(study)), None)
+
+
+def by_compromise(study: optuna.Study) -> list[FrozenTrial]:
+    """Feasible trials, nearest to the ideal point first: the best value first if there is one.
+
+    The distance is that of :func:`compromise`; of equals the earliest stands first.
+    """
     trials = feasible(study)
     if not trials:
-        return None
-    values = costs(study, trials)
-    low, high = values.min(axis=0), values.max(axis=0)
-    scaled = (values - low) / np.where(high > low, high - low, 1.0)
-    distance = scaled.max(axis=1) + 0.05 * scaled.sum(axis=1)
-    return trials[int(np.argmin(distance))]
+        return []
+    places = scaled(costs(study, trials))
+    distance = chebyshev(places, np.ones(places.shape[1]))
+    return [trials[i] for i in np.argsort(distance, kind="stable")]
 
 
 def best(study: optuna.Study) -> FrozenTrial:

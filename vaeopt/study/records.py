@@ -5,6 +5,8 @@ import platform
 import socket
 import tempfile
 import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,11 @@ from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_
 from optuna.trial import FrozenTrial, Trial
 
 from vaeopt.core.errors import StudyError
+from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
 from vaeopt.study.session import Session
-from vaeopt.workflow import Workflow, load_run, primitives, save_run
-from vaeopt.workflow.artefacts import ARRAYS, MODEL
+from vaeopt.workflow import Score, Workflow, load_run, primitives, save_run
+from vaeopt.workflow.artefacts import ARRAYS
 
 __all__ = [
     "FAILURE",
@@ -33,6 +36,8 @@ __all__ = [
     "record_failure",
     "record_of",
     "restore",
+    "scores_in",
+    "seeds_of",
     "set_constraint",
     "settings_of",
     "worker_alive",
@@ -48,6 +53,7 @@ _SETTINGS = "vaeopt:settings"
 _PRIMITIVES = "vaeopt:primitives"
 _ENVIRONMENT = "vaeopt:environment"
 _FILES = "vaeopt:files"
+_SCORES = "vaeopt:scores"
 
 
 def set_constraint(trial: Trial, margin: float) -> None:
@@ -59,7 +65,13 @@ def set_constraint(trial: Trial, margin: float) -> None:
     trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [margin])
 
 
-def attach(trial: Trial, run: WorkflowRun, workflow: Workflow, store_folder: Path) -> None:
+def attach(
+    trial: Trial,
+    run: WorkflowRun,
+    workflow: Workflow,
+    store_folder: Path,
+    scores: Mapping[str, Score | None],
+) -> None:
     """Store all that is needed to recompute any score of the run without training."""
     store_folder.mkdir(parents=True, exist_ok=True)
     store = FileSystemArtifactStore(base_path=store_folder)
@@ -74,6 +86,7 @@ def attach(trial: Trial, run: WorkflowRun, workflow: Workflow, store_folder: Pat
             )
     trial.set_user_attr(_SETTINGS, workflow.to_table())
     trial.set_user_attr(_PRIMITIVES, primitives(run))
+    trial.set_user_attr(_SCORES, {name: score and asdict(score) for name, score in scores.items()})
     trial.set_user_attr(_ENVIRONMENT, environment())
     trial.set_user_attr(_FILES, ids)
 
@@ -92,7 +105,7 @@ def record_failure(trial: Trial, error: BaseException) -> None:
 
 def environment() -> dict[str, Any]:
     """Versions and machine of this process: what a replay elsewhere may differ in."""
-    packages = ("vaeopt", "torch", "numpy", "scikit-learn", "optuna")
+    packages = ("vaeopt", "torch", "pyro-ppl", "numpy", "scikit-learn", "optuna")
     return {
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
@@ -116,6 +129,17 @@ def settings_of(trial: FrozenTrial) -> Workflow:
     return Workflow(**table)
 
 
+def scores_in(trial: FrozenTrial) -> dict[str, Score | None]:
+    """Rewards and scores of a finished trial by label; None where one could not be computed."""
+    found = trial.user_attrs.get(_SCORES, {})
+    return {name: None if table is None else Score(**table) for name, table in found.items()}
+
+
+def seeds_of(trial: FrozenTrial, session: Session) -> Seeds:
+    """The seeds that a trial of this study ran with."""
+    return Seeds(session.file.settings.optuna.seed, trial.user_attrs[SEED_NUMBER])
+
+
 def restore(trial: FrozenTrial, session: Session) -> WorkflowRun:
     """The run of a finished trial, rebuilt from its files without training.
 
@@ -125,19 +149,25 @@ def restore(trial: FrozenTrial, session: Session) -> WorkflowRun:
     ids = trial.user_attrs.get(_FILES, {})
     store = FileSystemArtifactStore(base_path=session.file.artefacts)
     with tempfile.TemporaryDirectory() as folder:
-        for name in (ARRAYS, MODEL):
+        for name, artifact_id in ids.items():
             try:
                 download_artifact(
                     artifact_store=store,
-                    artifact_id=ids[name],
+                    artifact_id=artifact_id,
                     file_path=str(Path(folder) / name),
                 )
-            except (KeyError, optuna.artifacts.exceptions.ArtifactNotFound, OSError) as error:
-                raise StudyError(
-                    f"file {name} of trial {trial.number} is not in {session.file.artefacts}",
-                    remedy="put the artefacts folder back beside the study, or replay the trial",
-                ) from error
-        return load_run(Path(folder) / ARRAYS, Path(folder) / MODEL, session.micrograph)
+            except (optuna.artifacts.exceptions.ArtifactNotFound, OSError) as error:
+                raise _gone(trial, name, session) from error
+        if not ids:
+            raise _gone(trial, ARRAYS, session)
+        return load_run(Path(folder), session.micrograph)
+
+
+def _gone(trial: FrozenTrial, name: str, session: Session) -> StudyError:
+    return StudyError(
+        f"file {name} of trial {trial.number} is not in {session.file.artefacts}",
+        remedy="put the artefacts folder back beside the study, or replay the trial",
+    )
 
 
 def record_of(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -148,6 +178,7 @@ def record_of(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         "study": study.study_name,
         "trial": trial.number,
         "values": dict(zip(names, trial.values, strict=True)),
+        "scores": attrs.get(_SCORES),
         "directions": [direction.name.lower() for direction in study.directions],
         "feasible": max(trial.constraints.values(), default=0.0) <= 0,
         "parameters": trial.params,

@@ -9,12 +9,12 @@ import numpy as np
 from vaeopt.core.types import Comparison, KeyPoints, Micrograph
 from vaeopt.stages.keypoints import KeypointDetector, detect
 from vaeopt.stages.micrograph import load
-from vaeopt.stages.rewards.base import SEMANTICS
+from vaeopt.stages.rewards.base import SEMANTICS, with_parts
 from vaeopt.study.file import StudyFile
 from vaeopt.study.space import SearchSpace
-from vaeopt.workflow import StageCache, comparison_for
+from vaeopt.workflow import StageCache, Workflow, comparison_for
 
-__all__ = ["Session", "prepare"]
+__all__ = ["Session", "prepare", "what_counts"]
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,25 @@ class Session:
     def identity(self) -> dict[str, Any]:
         """What must not change while a study goes on, JSON-ready."""
         settings = self.file.settings
-        workflow = settings.workflow.to_table()
-        workflow["vae"].pop("device")  # the same study may move to another machine
         return {
             "semantics": SEMANTICS,
             "image_sha256": self.micrograph.sha256,
             "keypoints_sha256": hashlib.sha256(
                 np.ascontiguousarray(self.keypoints.yx_px).tobytes()
             ).hexdigest(),
-            "workflow": workflow,
+            "workflow": what_counts(settings.workflow),
             "search": {path: entry.to_table() for path, entry in settings.search.items()},
             "sampler": settings.optuna.sampler.to_table(),
             "seed": settings.optuna.seed,
             "comparison": asdict(self.comparison),
         }
+
+
+def what_counts(workflow: Workflow) -> dict[str, Any]:
+    """The settings that must not change; the same study may move to another machine."""
+    table = workflow.to_table()
+    table["vae"].pop("device")
+    return table
 
 
 def prepare(file: StudyFile) -> Session:
@@ -87,4 +92,8 @@ def prepare(file: StudyFile) -> Session:
         seed=settings.optuna.seed,
     )
     as_written = find(settings.workflow.keypoints)
+    for keypoints in found:
+        for reward in settings.workflow.values:
+            for part in with_parts(reward):
+                part.check(micrograph, keypoints, comparison)
     return Session(file, micrograph, as_written, space, comparison, cache)

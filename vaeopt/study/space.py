@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, model_validator
 
 from vaeopt.core.errors import Mistake, SettingsError
 from vaeopt.core.settings import Settings, nearest
+from vaeopt.stages.rewards.base import with_parts
 from vaeopt.workflow import Workflow
 
 __all__ = ["SearchEntry", "SearchSpace", "flatten"]
@@ -35,8 +36,18 @@ _SAMPLING_ORDER = (
     "latent_filter.",
     "density_filter.",
     "mixture.",
+    "bayesian.",
 )
-_MAX_POINTS = 1_000_000
+# What all trials of a study must share for their scores to compare.
+_CONSTANT = (
+    "vae.device",
+    "replicates",
+    "latents",
+    "mixture.max_points",
+    "mixture.subsets",
+    "bayesian.max_points",
+    "bayesian.subsets",
+)
 
 
 def _finite(value: object) -> object:
@@ -226,8 +237,11 @@ class SearchSpace:
             found.extend(
                 f"vae.latent_dim: values of {reward.label!r} do not compare across it; use gain"
                 for reward in self.workflow.rewards
-                if not reward.compares_across_latent_dim
+                if not all(part.compares_across_latent_dim for part in with_parts(reward))
             )
+        if len(self.workflow.rewards) > 3:
+            count = len(self.workflow.rewards)
+            found.append(f"rewards: {count} objectives put nearly every trial on the front")
         return found
 
 
@@ -286,10 +300,10 @@ def _check_path(workflow: Workflow, path: str) -> None:
     """Refuse paths that do not exist and those that must not vary within a study."""
     stage, *rest = path.split(".")
     table: Any = workflow.to_table()
-    if stage == "rewards":
+    if stage in ("rewards", "scores"):
         text = "a reward must stay the same within a study; weigh the front afterwards"
         raise SettingsError([Mistake((), text)])
-    if path in ("vae.device", "mixture.max_points") or (rest and rest[-1] in ("kind", "path")):
+    if path in _CONSTANT or (rest and rest[-1] in ("kind", "path")):
         raise SettingsError([Mistake((), "cannot be searched; fix it under [workflow]")])
     for part in (stage, *rest):
         if not isinstance(table, dict) or part not in table:

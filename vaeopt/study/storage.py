@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import warnings
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,11 @@ import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from vaeopt.core.errors import StudyError
+from vaeopt.core.errors import SettingsError, StudyError
 from vaeopt.study.file import StudyFile
-from vaeopt.study.session import Session
+from vaeopt.study.quiet import name_metrics
+from vaeopt.study.session import Session, what_counts
+from vaeopt.workflow import Workflow
 
 __all__ = ["IDENTITY", "check_same", "create_or_load", "load_study", "shown_url", "storage_url"]
 
@@ -66,9 +67,7 @@ def create_or_load(session: Session, url: str) -> optuna.Study:
     study = optuna.create_study(
         study_name=settings.name, storage=storage, directions=settings.directions
     )
-    with warnings.catch_warnings():  # "experimental" since Optuna 3.2; the dashboard reads them
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(labels)
+    name_metrics(study, labels)
     study.set_user_attr(IDENTITY, session.identity())
     return study
 
@@ -183,7 +182,7 @@ def check_same(study: optuna.Study, session: Session) -> None:
     Raises:
         StudyError: names every setting that differs.
     """
-    stored = study.user_attrs[IDENTITY]
+    stored = _in_todays_words(study.user_attrs[IDENTITY])
     now = session.identity()
     differences = _differences(stored, now)
     directions = [d.name.lower() for d in study.directions]
@@ -196,6 +195,14 @@ def check_same(study: optuna.Study, session: Session) -> None:
             setting="name",
             remedy="give the changed study a new name, or put the settings back",
         )
+
+
+def _in_todays_words(identity: Any) -> Any:
+    """The identity with the defaults of settings that did not exist when it was written."""
+    try:
+        return {**identity, "workflow": what_counts(Workflow(**identity["workflow"]))}
+    except (SettingsError, KeyError, TypeError):  # another version: compare what is there
+        return identity
 
 
 def _differences(stored: Any, now: Any, path: str = "") -> list[str]:

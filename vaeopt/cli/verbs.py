@@ -1,0 +1,277 @@
+"""The verbs: each takes what was typed, makes one call and prints; returns the exit status."""
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import optuna
+
+    from vaeopt.study.file import StudyFile
+
+__all__ = [
+    "best",
+    "check",
+    "complain",
+    "confirm",
+    "dashboard",
+    "export",
+    "kinds",
+    "new",
+    "optimize",
+    "replay",
+    "report",
+    "rescore",
+    "run",
+    "status",
+]
+
+
+def complain(line: str) -> None:
+    """One line on standard error."""
+    print(f"vaeopt: {line}", file=sys.stderr)
+
+
+def new(arguments: argparse.Namespace) -> int:
+    """Write a commented study folder."""
+    from vaeopt.study.template import write_new_study
+
+    path = write_new_study(arguments.folder, image=arguments.image)
+    print(f"wrote {path}")
+    print(f"next: vaeopt check {arguments.folder}")
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Name all mistakes of a study file."""
+    from vaeopt.study.check import check
+    from vaeopt.study.file import open_study
+
+    for line in check(open_study(arguments.study, overrides=arguments.overrides)):
+        print(line)
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Walk once through all stages."""
+    from vaeopt.report.terminal import terminal
+    from vaeopt.study.file import open_study
+    from vaeopt.study.optimize import run_once
+    from vaeopt.study.session import prepare
+    from vaeopt.workflow import primitives, scores_of, write_export
+
+    session = prepare(open_study(arguments.study, overrides=arguments.overrides))
+    with terminal() as progress:
+        run = run_once(session, progress=progress)
+    workflow = session.file.settings.workflow
+    values = {label: score and score.value for label, score in scores_of(workflow, run).items()}
+    for label, value in values.items():
+        print(f"{label:<20} {'unknown' if value is None else f'{value:.6g}'}")
+    print(f"{'components':<20} {len(run.mixture.best.weights) if run.mixture.best else 0}")
+    for reason in run.collapse.reasons:
+        print(f"collapsed: {reason}")
+    if arguments.out is not None:
+        record = {
+            "study": session.file.settings.name,
+            "values": values,
+            "settings": workflow.to_table(),
+            "primitives": primitives(run),
+            "identity": session.identity(),
+        }
+        for path in write_export(run, record, arguments.out):
+            print(f"wrote {path}")
+    return 0
+
+
+def optimize(arguments: argparse.Namespace) -> int:
+    """Create a study or go on with it."""
+    from vaeopt.report.tables import best_frame, format_frame
+    from vaeopt.report.terminal import terminal
+    from vaeopt.study.file import open_study
+    from vaeopt.study.optimize import optimize
+    from vaeopt.study.storage import shown_url, storage_url
+
+    file = open_study(arguments.study)
+    with terminal(quiet=arguments.quiet) as progress:
+        study = optimize(
+            file,
+            n_trials=arguments.n_trials,
+            timeout_s=arguments.timeout,
+            storage=arguments.storage,
+            progress=progress,
+        )
+    table = best_frame(study, most=5)
+    if not table.empty:
+        print("Pareto front" if len(study.directions) > 1 else "best trials")
+        print(format_frame(table))
+    print(f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}")
+    print(f"next: vaeopt report {arguments.study}")
+    return 0
+
+
+def _load(arguments: argparse.Namespace) -> "tuple[StudyFile, optuna.Study]":
+    from vaeopt.study.file import open_study
+    from vaeopt.study.storage import load_study
+
+    file = open_study(arguments.study)
+    return file, load_study(file, arguments.storage)
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Say how far a study is."""
+    from vaeopt.study.access import status_lines
+    from vaeopt.study.storage import shown_url, storage_url
+
+    file, study = _load(arguments)
+    print(f"study     {study.study_name}")
+    print(f"storage   {shown_url(storage_url(file, arguments.storage))}")
+    for line in status_lines(study, file.settings.optuna.n_trials):
+        print(line)
+    return 0
+
+
+def best(arguments: argparse.Namespace) -> int:
+    """Show the best trials."""
+    from vaeopt.report.tables import best_frame, format_frame
+    from vaeopt.study.access import metric_names
+    from vaeopt.study.preferences import parse_weights
+
+    _, study = _load(arguments)
+    given = arguments.weights
+    weights = None if given is None else parse_weights(given, metric_names(study))
+    table = best_frame(study, weights=weights, order_by=arguments.order_by)
+    if arguments.json:
+        print(
+            json.dumps(json.loads(table.to_json(orient="records", double_precision=15)), indent=2)
+        )
+    elif not table.empty:
+        print(format_frame(table))
+    if table.empty:
+        complain("no feasible trial yet: none is finished, or all have collapsed")
+        return 3
+    return 0
+
+
+def confirm(arguments: argparse.Namespace) -> int:
+    """Train the leaders again."""
+    from vaeopt.report.tables import confirm_frame, confirm_lines, format_frame
+    from vaeopt.report.terminal import terminal
+    from vaeopt.study.confirm import confirm
+    from vaeopt.study.pareto import compromise
+
+    file, study = _load(arguments)
+    if compromise(study) is None:
+        complain("no feasible trial yet: none is finished, or all have collapsed")
+        return 3
+    with terminal(quiet=arguments.quiet) as progress:
+        result = confirm(
+            file,
+            top=arguments.top,
+            on_front=arguments.front,
+            seeds=arguments.seeds,
+            storage=arguments.storage,
+            progress=progress,
+        )
+    if arguments.json:
+        print(json.dumps(result.to_table(), indent=2))
+    else:
+        print(format_frame(confirm_frame(result)))
+        print("\n".join(confirm_lines(result)))
+    if result.failed:
+        complain(f"{result.failed} trainings failed; see vaeopt:failure in {result.study!r}")
+        return 1
+    return 0 if result.winner is not None else 3
+
+
+def rescore(arguments: argparse.Namespace) -> int:
+    """Compute a reward for all finished trials."""
+    from vaeopt.report.counter import counter
+    from vaeopt.report.tables import format_frame, rescored_frame
+    from vaeopt.study.pareto import compromise, finished
+    from vaeopt.study.rescore import rescore
+
+    file, study = _load(arguments)
+    if not finished(study):
+        complain("no feasible trial yet: none is finished")
+        return 3
+    with counter("rescored") as each:
+        result = rescore(
+            file, arguments.reward, name=arguments.name, storage=arguments.storage, each=each
+        )
+    if result.scores:
+        print(format_frame(rescored_frame(study, result)))
+    for number, reason in result.skipped.items():
+        complain(f"trial {number} has no {result.label}: {reason}")
+    if result.skipped:
+        return 1
+    return 0 if compromise(study) is not None else 3
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write one HTML page."""
+    from vaeopt.report.page import write_report
+    from vaeopt.study.session import prepare
+
+    file, study = _load(arguments)
+    page = write_report(study, prepare(file), arguments.out or file.folder / "report")
+    print(f"wrote {page}")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write the files of a trial."""
+    from vaeopt.study.pareto import pick
+    from vaeopt.study.records import record_of, restore
+    from vaeopt.study.session import prepare
+    from vaeopt.workflow import write_export
+
+    file, study = _load(arguments)
+    trial = pick(study, arguments.trial)
+    run = restore(trial, prepare(file))
+    for path in write_export(run, record_of(study, trial), arguments.out):
+        print(f"wrote {path}")
+    return 0
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    """Run a trial again from its record."""
+    from vaeopt.report.terminal import terminal
+    from vaeopt.study.optimize import replay
+    from vaeopt.study.pareto import pick
+    from vaeopt.study.session import prepare
+    from vaeopt.study.storage import check_same
+
+    file, study = _load(arguments)
+    session = prepare(file)
+    check_same(study, session)
+    with terminal() as progress:
+        result = replay(study, session, pick(study, arguments.trial), progress=progress)
+    for name, was in result.recorded.items():
+        print(f"{name:<20} recorded {was:.9g}  repeated {result.repeated[name]:.9g}")
+    different = result.differences(arguments.tolerance)
+    if different:
+        trial = f"trial {result.number} does not repeat: {', '.join(different)} differ"
+        where = f"; recorded with {', '.join(result.elsewhere)}" if result.elsewhere else ""
+        complain(trial + where)
+        return 1
+    print(f"trial {result.number} repeats")
+    return 0
+
+
+def dashboard(arguments: argparse.Namespace) -> int:
+    """Serve optuna-dashboard."""
+    from vaeopt.report.dashboard import serve
+    from vaeopt.study.storage import storage_url
+
+    file, _ = _load(arguments)
+    url = storage_url(file, arguments.storage)
+    return serve(url, file.artefacts, host=arguments.host, port=arguments.port)
+
+
+def kinds(arguments: argparse.Namespace) -> int:
+    """Show what there is to choose from."""
+    from vaeopt.study.kinds import describe
+
+    print("\n".join(describe(arguments.family)))
+    return 0

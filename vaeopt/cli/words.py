@@ -1,0 +1,177 @@
+"""The words of the command line: verbs, their options, and what each option may be."""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from vaeopt import __version__
+from vaeopt.cli import verbs
+
+__all__ = ["parser"]
+
+_STUDY = "a study folder or its .toml file"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, like every other mistake; argparse would show the usage first."""
+        self.exit(2, f"vaeopt: {message}; see '{self.prog} --help'\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Everything that can be typed."""
+    words = _Parser(
+        prog="vaeopt",
+        description="Search the invariant VAE whose latent space shows a material's building "
+        "blocks, with Optuna.",
+    )
+    words.add_argument("--version", action="version", version=f"vaeopt {__version__}")
+    verbs_of = words.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def verb(name: str, function: Any, text: str, *, study: bool = True) -> Any:
+        sub = verbs_of.add_parser(name, help=text, description=text)
+        sub.set_defaults(verb=function)
+        if study:
+            sub.add_argument("study", metavar="STUDY", help=_STUDY)
+        return sub
+
+    def storage(sub: Any) -> None:
+        sub.add_argument("--storage", metavar="URL", help="Optuna storage (default: a SQLite file)")
+
+    def out(sub: Any, text: str, *, required: bool = False) -> None:
+        sub.add_argument("--out", metavar="DIR", type=_folder, help=text, required=required)
+
+    sub = verb("new", verbs.new, "write a commented study folder", study=False)
+    sub.add_argument(
+        "folder", metavar="NAME", type=_folder, help="folder; its last part is the name"
+    )
+    sub.add_argument("--image", metavar="FILE", type=Path, help="image to study")
+
+    sub = verb("check", verbs.check, "name all mistakes of a study file; train nothing")
+    sub.add_argument("--set", metavar="PATH=VALUE", action="append", default=[], dest="overrides")
+
+    sub = verb("run", verbs.run, "walk once through all stages with fixed settings, no Optuna")
+    sub.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="change a setting, e.g. --set patches.size_px=13",
+    )
+    out(sub, "write key points, record and model here")
+
+    sub = verb("optimize", verbs.optimize, "create a study or go on with it")
+    sub.add_argument("--n-trials", metavar="N", type=_positive, help="finished trials in all")
+    sub.add_argument("--timeout", metavar="S", type=_seconds, help="start no trial after S seconds")
+    sub.add_argument("--quiet", action="store_true", help="show no progress")
+    storage(sub)
+
+    sub = verb("status", verbs.status, "how far a study is")
+    storage(sub)
+
+    sub = verb("best", verbs.best, "the best trials, or the Pareto front")
+    order = sub.add_mutually_exclusive_group()
+    order.add_argument(
+        "--weights", metavar="NAME=W,...", help="order by what you prefer, e.g. fvu_core=1,gain=2"
+    )
+    order.add_argument("--order-by", metavar="LABEL", help="order by any stored score")
+    sub.add_argument("--json", action="store_true", help="for machines")
+    storage(sub)
+
+    sub = verb(
+        "confirm", verbs.confirm, "train the leaders again with fresh seeds and compare them"
+    )
+    which = sub.add_mutually_exclusive_group()
+    which.add_argument(
+        "--top", metavar="N", type=_positive, default=5, help="the N best trials (default: 5)"
+    )
+    which.add_argument("--front", action="store_true", help="the whole Pareto front")
+    sub.add_argument(
+        "--seeds", metavar="N", type=_positive, default=5, help="trainings of each (default: 5)"
+    )
+    sub.add_argument("--quiet", action="store_true", help="show no progress")
+    sub.add_argument("--json", action="store_true", help="for machines")
+    storage(sub)
+
+    sub = verb("rescore", verbs.rescore, "compute a reward for all finished trials; train nothing")
+    sub.add_argument(
+        "--reward",
+        metavar="KIND",
+        required=True,
+        help="a kind, or a table such as '{ kind = \"icl\", weight = 0.5 }'",
+    )
+    sub.add_argument(
+        "--as",
+        metavar="NAME",
+        dest="name",
+        help="also make a study of this name with the new values, for the dashboard",
+    )
+    storage(sub)
+
+    sub = verb("report", verbs.report, "write one HTML page with tables and figures")
+    out(sub, "folder (default: report/ beside the study file)")
+    storage(sub)
+
+    sub = verb("export", verbs.export, "write key points, record and model of a trial")
+    sub.add_argument("--trial", metavar="N|best", default="best")
+    out(sub, "folder to write to", required=True)
+    storage(sub)
+
+    sub = verb("replay", verbs.replay, "run a trial again from its record; fails if values differ")
+    sub.add_argument("--trial", metavar="N", required=True)
+    sub.add_argument(
+        "--tolerance",
+        metavar="REL",
+        type=_tolerance,
+        default=1e-6,
+        help="relative difference that counts as equal (default: 1e-6)",
+    )
+    storage(sub)
+
+    sub = verb(
+        "dashboard", verbs.dashboard, "serve optuna-dashboard for a study and print its address"
+    )
+    sub.add_argument("--port", metavar="PORT", type=int, default=8080)
+    sub.add_argument("--host", metavar="HOST", default="127.0.0.1")
+    storage(sub)
+
+    sub = verb(
+        "kinds", verbs.kinds, "plug-ins with their settings, defaults and units", study=False
+    )
+    sub.add_argument("family", metavar="FAMILY", nargs="?", help="one family only")
+    return words
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not 0 < _real(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
+    return _real(text)
+
+
+def _tolerance(text: str) -> float:
+    if not 0 <= _real(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number from 0, got {text!r}")
+    return _real(text)
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan  # within no limits
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    for place in (path, *path.absolute().parents):
+        if place.is_file():  # known now, not after the training whose result would go there
+            raise argparse.ArgumentTypeError(f"{str(place)!r} is a file, not a folder")
+    return path

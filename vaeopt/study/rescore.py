@@ -1,0 +1,282 @@
+"""A reward computed for every finished trial from what is stored; nothing is trained.
+
+Optuna takes no attributes for finished trials, so the values stand in one attribute of the study.
+"""
+
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from vaeopt.core.errors import SettingsError, StudyError, VaeoptError
+from vaeopt.stages.rewards import Reward
+from vaeopt.stages.rewards.base import with_parts
+from vaeopt.stages.rewards.composite import Composite
+from vaeopt.study.confirm import SOURCE
+from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.pareto import best, finished, margin
+from vaeopt.study.quiet import name_metrics, quiet_optuna
+from vaeopt.study.records import restore, seeds_of, settings_of
+from vaeopt.study.session import Session, prepare
+from vaeopt.study.storage import IDENTITY, check_same, load_study
+from vaeopt.study.stored import RESCORED
+from vaeopt.workflow import Score, complete, score_of
+
+__all__ = ["RESCORES", "Rescored", "parse_reward", "rescore"]
+
+RESCORES = "vaeopt:rescores"
+"""attribute of a study made with new values: name of the search, and the reward"""
+_SETTING = "--reward"
+_EVERY_S = 5.0  # between two writes of the attribute: a process that is killed loses no more
+_KEPT = ("constraints", "artifacts:")
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """A reward over the trials of a study."""
+
+    label: str
+    reward: Mapping[str, Any]
+    """its table, with the references of ranks filled in"""
+    direction: Literal["minimize", "maximize"]
+    scores: Mapping[int, Score]
+    """by trial number"""
+    skipped: Mapping[int, str]
+    """trials without a value, and why"""
+
+
+def parse_reward(text: str) -> Reward:
+    """A reward from a kind or an inline TOML table, as typed on a command line.
+
+    Raises:
+        SettingsError: no such kind, or settings that do not hold.
+        StudyError: not understood.
+
+    >>> parse_reward('{ kind = "icl", weight = 0.5 }').label, parse_reward("gain").label
+    ('icl(w=0.5)', 'gain')
+    """
+    table: Any = text.strip()
+    if table.startswith("{"):
+        try:
+            table = tomllib.loads(f"reward = {table}")["reward"]
+        except tomllib.TOMLDecodeError as error:
+            raise StudyError(
+                f"cannot understand {text!r}: {error}",
+                setting=_SETTING,
+                remedy="write a kind, or '{ kind = \"icl\", weight = 0.5 }'",
+            ) from error
+    try:
+        return Reward.from_table(table)
+    except SettingsError as error:
+        raise error.below(_SETTING) from None
+
+
+def rescore(
+    study: str | Path | StudySettings | StudyFile,
+    reward: Reward | str,
+    *,
+    name: str | None = None,
+    storage: str | None = None,
+    each: Callable[[int, int], None] | None = None,
+) -> Rescored:
+    """Compute a reward for all finished trials, and keep the values with the study.
+
+    Values that are there for the same reward are not computed again, so a call that was cut off
+    goes on. A composite of ranks without references takes those of the feasible trials.
+
+    Args:
+        study: a study folder, a ``.toml`` file, or settings made in Python.
+        reward: with its settings, or its kind, or an inline TOML table.
+        name: also make a study of this name, in the same storage, with the same trials and the
+            new values, to be looked at in the dashboard.
+        storage: Optuna storage URL; a SQLite file beside the study file if left out.
+        each: told of trials done and trials in all, after each trial.
+
+    Returns:
+        Values by trial, and what could not be computed.
+
+    Raises:
+        StudyError: no finished trial, a changed study file, a name that is taken, or a reward that
+            what is stored cannot give.
+        VaeoptError: the reward cannot be computed on this image.
+    """
+    file = open_study(study)
+    wanted = parse_reward(reward) if isinstance(reward, str) else reward
+    with quiet_optuna():
+        source = load_study(file, storage)
+        trials = finished(source)
+        if not trials:
+            best(source)  # says so
+        session = prepare(file)
+        check_same(source, session)
+        if name is not None:
+            _check_free(source, name)
+        _check_possible(wanted, trials, session)
+        wanted = _calibrated(wanted, [t for t in trials if margin(t) <= 0], session)
+        result = _fill(source, session, wanted, trials, each)
+        if name is not None:
+            _copy(source, session, result, name)
+    return result
+
+
+def _check_free(source: optuna.Study, name: str) -> None:
+    if not name.strip():
+        raise StudyError("the name is empty", setting="--as")
+    if name in optuna.get_all_study_names(source._storage):
+        raise StudyError(
+            f"study {name!r} exists in this storage", setting="--as", remedy="choose another name"
+        )
+
+
+def _check_possible(reward: Reward, trials: Iterable[FrozenTrial], session: Session) -> None:
+    """Refuse what cannot come out of stored runs, before anything is computed."""
+    parts = with_parts(reward)
+    for part in parts:
+        part.check(session.micrograph, session.keypoints, session.comparison)
+    # A composite that lacks references is refused by a workflow; its parts tell the rest.
+    asked = [part for part in parts if not part.mistake]
+    seen: list[object] = []
+    for trial in trials:
+        workflow = settings_of(trial)
+        what_matters = (workflow.mixture, workflow.replicates)
+        if what_matters in seen:
+            continue
+        seen.append(what_matters)
+        for part in asked:
+            if part in workflow.values:
+                continue
+            others = [r.to_table() for r in workflow.rewards if r.label != part.label]
+            table = part.to_table()
+            values = {"rewards": others or [table], "scores": [table] if others else []}
+            try:
+                workflow.with_values(values)
+            except SettingsError as error:
+                raise StudyError(
+                    f"trial {trial.number} cannot give {part.label!r}: "
+                    + "; ".join(mistake.message for mistake in error.mistakes),
+                    setting=_SETTING,
+                    remedy="start a new study with these settings",
+                ) from error
+
+
+def _calibrated(reward: Reward, trials: Sequence[FrozenTrial], session: Session) -> Reward:
+    """The reward with the references of its ranks taken from these trials, inner ones first."""
+    if not isinstance(reward, Composite) or not reward.mistake:
+        return reward
+    table = reward.to_table()
+    for i, term in enumerate(reward.terms):
+        table["terms"][i]["reward"] = _calibrated(term.reward, trials, session).to_table()
+    inner = Composite.from_table(table)
+    if inner.combine == "sum":
+        return inner
+    held: list[list[float]] = [[] for _ in inner.terms]
+    for trial in trials:
+        try:
+            found = [_score(term.reward, trial, session).value for term in inner.terms]
+        except VaeoptError:  # named when the trial itself is scored
+            continue
+        for values, value in zip(held, found, strict=True):
+            values.append(value)
+    # References that are written down stay.
+    inner = inner.calibrated(
+        [term.reference or values for term, values in zip(inner.terms, held, strict=True)]
+    )
+    if inner.mistake:
+        raise StudyError(
+            f"{len(held[0])} feasible trials with their files are too few to rank in",
+            setting=_SETTING,
+            remedy="run more trials",
+        )
+    return inner
+
+
+def _score(reward: Reward, trial: FrozenTrial, session: Session) -> Score:
+    run = restore(trial, session)
+    workflow = settings_of(trial)
+    return score_of(reward, complete(workflow, run, [reward], seeds=seeds_of(trial, session)))
+
+
+def _fill(
+    source: optuna.Study,
+    session: Session,
+    reward: Reward,
+    trials: Sequence[FrozenTrial],
+    each: Callable[[int, int], None] | None,
+) -> Rescored:
+    table, label = reward.to_table(), reward.label
+    held = source.user_attrs.get(RESCORED, {}).get(label, {})
+    known = held.get("values", {}) if held.get("reward") == table else {}
+    scores = {int(number): Score(**score) for number, score in known.items()}
+    skipped: dict[int, str] = {}
+    result = Rescored(label, table, reward.direction, scores, skipped)
+    kept = time.monotonic()
+    try:
+        for done, trial in enumerate(trials, start=1):
+            if trial.number not in scores:
+                try:
+                    scores[trial.number] = _score(reward, trial, session)
+                except VaeoptError as error:
+                    skipped[trial.number] = str(error)
+                if time.monotonic() - kept >= _EVERY_S:
+                    _keep(source, result)
+                    kept = time.monotonic()
+            if each is not None:
+                each(done, len(trials))
+    finally:  # also what was computed before Ctrl-C
+        _keep(source, result)
+    return result
+
+
+def _keep(source: optuna.Study, result: Rescored) -> None:
+    # Read anew: another process may have written another label.
+    everything = dict(source.user_attrs.get(RESCORED, {}))
+    everything[result.label] = {
+        "reward": dict(result.reward),
+        "direction": result.direction,
+        "values": {str(number): asdict(s) for number, s in sorted(result.scores.items())},
+    }
+    source.set_user_attr(RESCORED, everything)
+
+
+def _copy(source: optuna.Study, session: Session, result: Rescored, name: str) -> None:
+    """A study of one objective with the same trials and the new values; all of it or nothing."""
+    storage = source._storage
+    made = optuna.create_study(study_name=name, storage=storage, direction=result.direction)
+    try:
+        name_metrics(made, [result.label])
+        made.set_user_attr(IDENTITY, session.identity())
+        made.set_user_attr(RESCORES, {"study": source.study_name, "reward": dict(result.reward)})
+        made.add_trials(
+            [
+                _with_value(trial, result.scores[trial.number].value)
+                for trial in finished(source)
+                if trial.number in result.scores
+            ]
+        )
+    except BaseException:
+        optuna.delete_study(study_name=name, storage=storage)
+        raise
+
+
+def _with_value(trial: FrozenTrial, value: float) -> FrozenTrial:
+    """The trial as it was, with its attributes, constraint, files and times, and another value."""
+    # What a sampler has noted for itself (NSGA-II: parents by their id) is wrong elsewhere.
+    system = {key: v for key, v in trial.system_attrs.items() if key.startswith(_KEPT)}
+    return FrozenTrial(
+        number=trial.number,
+        state=trial.state,
+        value=value,
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs={**trial.user_attrs, SOURCE: trial.number},
+        system_attrs=system,
+        intermediate_values={},
+        trial_id=0,
+    )
