@@ -102,6 +102,8 @@ def test_the_page_has_its_parts_in_order(written: tuple[optuna.Study, str, Path]
         "tiny",
         "Pareto front",
         "History",
+        "Against the window",
+        "What each reward would pick",
         "Collapsed trials",
         f"The compromise on the front: trial {best(study).number}",
         "Latents",

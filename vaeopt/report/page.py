@@ -11,6 +11,7 @@ import vaeopt
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import WorkflowRun
 from vaeopt.report import figures
+from vaeopt.report.curves import curves_info, draw_curves, picks_frame
 from vaeopt.report.tables import best_frame
 from vaeopt.study.access import metric_names, trials_frame
 from vaeopt.study.pareto import compromise, finished
@@ -98,6 +99,18 @@ def _study_part(study: optuna.Study) -> list[str]:
     parts.append("<h2>History</h2>")
     for i in range(len(study.directions)):
         parts.append(_figure(figures.draw_history(figures.history_info(study, i))))
+    curves = curves_info(study)
+    if curves.curves:
+        parts += [
+            "<h2>Against the window</h2>",
+            "<p>Feasible trials only. The loss is the training loss in nats per patch; it grows "
+            "with the number of pixels.</p>",
+            _figure(draw_curves(curves)),
+        ]
+    picks = picks_frame(study)
+    if len(picks) > 1:
+        parts.append("<h2>What each reward would pick</h2>")
+        parts.append(picks.to_html(index=False, float_format=lambda v: f"{v:.4g}", border=0))
     reasons = trials_frame(study).query("state == 'complete' and not feasible")
     if not reasons.empty:
         parts.append("<h2>Collapsed trials</h2>")
