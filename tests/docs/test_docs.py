@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 import vaeopt.study.file  # noqa: F401  # importing it declares all families
-from vaeopt.cli import _parser
+from vaeopt.cli.words import parser as _parser
 from vaeopt.core.settings import Plugin, Settings
 from vaeopt.datasets import RENDERED
 from vaeopt.stages.micrograph import ImageSettings
 from vaeopt.stages.patches import PatchSettings
 from vaeopt.stages.rewards import Reward
+from vaeopt.stages.rewards.composite import Term
 from vaeopt.stages.vae import VaeSettings
 from vaeopt.study.check import check
 from vaeopt.study.file import OptunaSettings, StudySettings, open_study
@@ -31,14 +32,15 @@ from vaeopt.workflow import Workflow
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
+PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
 FAMILY_PAGES = {
     "keypoints": "keypoints.md",
     "latent_filter": "latent_filter.md",
     "density_filter": "density_filter.md",
     "mixture": "mixture.md",
-    "reward": "rewards.md",
 }
+# Rewards have a page per family of scores.
+REWARD_PAGES = sorted(DOCS.glob("rewards/*.md"))
 TABLES: list[tuple[str, str, type[Settings]]] = [
     ("study-file.md", "Top level", StudySettings),
     ("study-file.md", "`[workflow]`", Workflow),
@@ -47,6 +49,7 @@ TABLES: list[tuple[str, str, type[Settings]]] = [
     ("micrograph.md", "Settings of `image`", ImageSettings),
     ("patches.md", "Settings of `patches`", PatchSettings),
     ("vae.md", "Settings of `vae`", VaeSettings),
+    ("rewards/composite.md", "One term", Term),
 ]
 NOT_FIELDS = {"preset"}  # read before the settings are made
 
@@ -82,11 +85,11 @@ def _prose(page: Path) -> str:
 
 
 def _everything() -> str:
-    return "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    return "\n".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
 
 
 def _shown(page: Path) -> str:
-    return page.name
+    return str(page.relative_to(ROOT))
 
 
 def _builtin(family: type[Plugin]) -> dict[str, type[Plugin]]:
@@ -230,6 +233,11 @@ def test_every_page_is_on_the_map(page: Path) -> None:
     assert page.name == "index.md" or f"]({page.name})" in (DOCS / "index.md").read_text()
 
 
+@pytest.mark.parametrize("page", REWARD_PAGES, ids=_shown)
+def test_every_family_of_rewards_is_on_the_page_of_rewards(page: Path) -> None:
+    assert f"](rewards/{page.name})" in (DOCS / "rewards.md").read_text()
+
+
 @pytest.mark.parametrize("family", sorted(Plugin.families))
 def test_every_kind_is_mentioned(family: str) -> None:
     text = _everything()
@@ -305,11 +313,19 @@ def _same(cell: str, cls: type[Settings], name: str) -> bool:
     return bool(value == _plain(default))
 
 
+def _page_of(reward: type[Plugin]) -> str:
+    """The page with a section on this reward."""
+    heading = re.compile(rf"^#+ `{re.escape(reward.kind)}`$", flags=re.M)
+    pages = [page for page in REWARD_PAGES if heading.search(_prose(page))]
+    return f"rewards/{pages[0].name}" if pages else "rewards.md"
+
+
 def _tables() -> list[tuple[str, str, type[Settings]]]:
     found = list(TABLES)
     for family, page in FAMILY_PAGES.items():
         base = Plugin.families[family]
         found += [(page, f"`{cls.kind}`", cls) for cls in set(_builtin(base).values())]
+    found += [(_page_of(cls), f"`{cls.kind}`", cls) for cls in set(_builtin(Reward).values())]
     return sorted(found, key=lambda entry: entry[:2])
 
 
@@ -337,6 +353,9 @@ def test_the_table_of_rewards_is_that_of_the_code(kind: str) -> None:
     cls = Reward.of_kind(kind)
     rows = {row[0]: row for row in _rows(_section(DOCS / "rewards.md", "Rewards"))}
     _, label, direction, across, _ = rows[f"`{cls.kind}`"]
-    assert f"`{cls().label.removesuffix('_product')}" in label
     assert direction == cls.direction
+    if kind == "composite":  # named, and as comparable, as the study says
+        assert across == "as its parts"
+        return
+    assert f"`{cls().label.removesuffix('_product')}" in label
     assert (across == "yes") is cls.compares_across_latent_dim
