@@ -12,6 +12,7 @@ from vaeopt.core.errors import DataError, SettingsError, StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.stages.rewards import Reward
 from vaeopt.study.access import trials_frame
+from vaeopt.study.check import check
 from vaeopt.study.file import open_study
 from vaeopt.study.records import restore, scores_in, seeds_of
 from vaeopt.study.session import prepare
@@ -94,6 +95,22 @@ def test_a_reward_that_can_never_be_computed_is_refused_before_anything_is_train
     with pytest.raises(DataError, match="reward 'spatial-kappa' compares key points"):
         vo.optimize(folder)
     assert not list(folder.glob("*.db"))
+
+
+def test_a_score_that_can_never_be_computed_is_a_warning_and_left_empty(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path,
+        components="[1, 5]",
+        patches="{ size_px = 23 }",
+        search="",
+        rewards='[ { kind = "gain" } ]\nscores = [ { kind = "spatial-kappa" } ]',
+        keypoints='{ kind = "grid", spacing_px = 4 }',
+        n_trials=1,
+    )
+    (warning,) = [line for line in check(open_study(folder)) if line.startswith("warning")]
+    assert "spatial_kappa will be left empty" in warning
+    (trial,) = vo.optimize(folder).trials
+    assert scores_in(trial)["spatial_kappa"] is None
 
 
 # ---- identity

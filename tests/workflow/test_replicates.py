@@ -216,6 +216,18 @@ def test_a_score_without_a_mixture_is_unknown_and_a_reward_has_a_stand_in() -> N
     assert found["gain"] == Score(0.0, 0.0, 1)
 
 
+def test_a_score_that_compares_trainings_is_known(three: WorkflowRun) -> None:
+    assert known_score(_Spread(), three) == score_of(_Spread(), three)
+
+
+def test_a_score_that_these_key_points_cannot_give_is_unknown() -> None:
+    """Sixty key points have too few pairs of neighbours, whatever the latents."""
+    grid = {**GRID, "components": [1, 5]}
+    workflow = Workflow(mixture=grid, scores=({"kind": "spatial-kappa"},))  # type: ignore[arg-type]
+    assert scores_of(workflow, example_run(CLUSTERS[:30], workflow))["spatial_kappa"] is None
+    assert scores_of(workflow, example_run(CLUSTERS, workflow))["spatial_kappa"] is not None
+
+
 # ---- what rewards need
 
 

@@ -37,7 +37,7 @@ def check(file: StudyFile) -> Iterator[str]:
     for name, entry in space.distributions.items():
         yield f"            {name}: {entry}"
     yield f"rewards     {_rewards(session)}"
-    for warning in space.warnings():
+    for warning in (*space.warnings(), *session.warnings):
         yield f"warning     {warning}"
     yield f"study {file.settings.name!r} is fine"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vaeopt.core.errors import DataError
 from vaeopt.core.types import Comparison, KeyPoints, Micrograph
 from vaeopt.stages.keypoints import KeypointDetector, detect
 from vaeopt.stages.micrograph import load
@@ -28,6 +29,8 @@ class Session:
     space: SearchSpace
     comparison: Comparison
     cache: StageCache
+    warnings: tuple[str, ...] = ()
+    """scores that will be left empty, and why"""
 
     def identity(self) -> dict[str, Any]:
         """What must not change while a study goes on, JSON-ready."""
@@ -92,8 +95,14 @@ def prepare(file: StudyFile) -> Session:
         seed=settings.optuna.seed,
     )
     as_written = find(settings.workflow.keypoints)
+    empty: list[str] = []
     for keypoints in found:
         for reward in settings.workflow.values:
-            for part in with_parts(reward):
-                part.check(micrograph, keypoints, comparison)
-    return Session(file, micrograph, as_written, space, comparison, cache)
+            try:
+                for part in with_parts(reward):
+                    part.check(micrograph, keypoints, comparison)
+            except DataError as error:
+                if reward in settings.workflow.rewards:
+                    raise
+                empty.append(f"scores: {reward.label} will be left empty: {error}")
+    return Session(file, micrograph, as_written, space, comparison, cache, tuple(empty))

@@ -32,8 +32,10 @@ latent_filter  = {{ kind = "units" }}
 density_filter = {{ kind = "quantile", drop = 0.10 }}
 # Clusters: one fit per number of components.               vaeopt kinds mixture
 mixture        = {{ kind = "gmm", components = [1, 10] }}
-# What is optimised; several rewards give a Pareto front.   vaeopt kinds reward
-rewards        = [ {{ kind = "reconstruction" }}, {{ kind = "gain" }} ]
+# What is optimised: information, structure, simplicity. Several rewards give a Pareto front.
+rewards        = [ {{ kind = "reconstruction" }}, {{ kind = "gain" }}, {{ kind = "rate" }} ]
+# Computed and stored with every trial, but steers nothing. vaeopt kinds reward
+scores         = [ {{ kind = "spatial-kappa" }}, {{ kind = "rotation-ami" }} ]
 
 [search]                   # dotted path of any setting above: what it may be
 "patches.size_px" = {{ low = 7, high = 19, step = 2 }}

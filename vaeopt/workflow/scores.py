@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vaeopt.core.errors import DataError
 from vaeopt.core.types import Floats, WorkflowRun
 from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.base import MixtureReward, trainings_compared, with_parts
@@ -71,7 +72,18 @@ def optimised(workflow: Workflow, scores: Mapping[str, Score | None]) -> list[fl
 
 def known_score(reward: Reward, run: WorkflowRun) -> Score | None:
     """The value of a reward, or None where only a stand-in could be given."""
-    known = all(part.available(member) for part in with_parts(reward) for member in run.members)
+    parts = with_parts(reward)
+    try:
+        for part in parts:
+            part.check(run.micrograph, run.keypoints, run.comparison)
+    except DataError:
+        return None
+    known = all(
+        part.available(member)
+        for part in parts
+        # A reward that compares trainings looks at all of them from the first.
+        for member in (run.members if part.least_replicates == 1 else (run,))
+    )
     return score_of(reward, run) if known else None
 
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from vaeopt.core.seeds import derive
 from vaeopt.core.types import Floats, Ints, WorkflowRun
 from vaeopt.stages.rewards.base import Reward
-from vaeopt.stages.rewards.partition import agreement, fit_space, partition
+from vaeopt.stages.rewards.partition import agreement, fit_space, has_partitions, partition
 
 __all__ = ["BootstrapStability"]
 
@@ -40,6 +40,10 @@ class BootstrapStability(Reward, kind="bootstrap-stability"):
     def components_needed(self) -> tuple[int, ...]:
         """K."""
         return (self.components,)
+
+    def available(self, run: WorkflowRun) -> bool:
+        """Whether the key points have a partition at this K."""
+        return has_partitions(run, self.components_needed)
 
     def __call__(self, run: WorkflowRun) -> float:
         """Mean ARI over the draws; 0 if there is no partition."""

@@ -1,5 +1,6 @@
 """Partitions of key points under one fit, and how far two of them agree (semantics 8)."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = [
     "agreement",
     "check_inside",
     "fit_space",
+    "has_partitions",
     "labels_at",
     "partition",
     "recut_ami",
@@ -71,6 +73,11 @@ def partition(run: WorkflowRun, components: int, z: Floats | None = None) -> Int
     if len(np.unique(fitted, axis=0)) < needed:
         return None
     return labels_at(run.mixture, run.latents.z if z is None else z, components)
+
+
+def has_partitions(run: WorkflowRun, components: Iterable[int]) -> bool:
+    """Whether there is a partition of the key points for every one of these K."""
+    return all(partition(run, k) is not None for k in components)
 
 
 def agreement(a: Ints, b: Ints) -> Agreement:

@@ -7,7 +7,7 @@ from pydantic import Field
 from vaeopt.core.types import Comparison, KeyPoints, Micrograph, WorkflowRun
 from vaeopt.kernels.agreement import draw_angles, has_room
 from vaeopt.stages.rewards.base import Reward
-from vaeopt.stages.rewards.partition import check_inside, recut_ami
+from vaeopt.stages.rewards.partition import check_inside, has_partitions, recut_ami
 
 __all__ = ["RotationAmi"]
 
@@ -54,6 +54,10 @@ class RotationAmi(Reward, kind="rotation-ami"):
             angle_rad=draw_angles(len(keypoints), comparison.seed),
         )
         check_inside(self.kind, inside)
+
+    def available(self, run: WorkflowRun) -> bool:
+        """Whether the key points have a partition at every K."""
+        return has_partitions(run, self.components_needed)
 
     def __call__(self, run: WorkflowRun) -> float:
         """AMI of the two partitions; 0 if there is none."""

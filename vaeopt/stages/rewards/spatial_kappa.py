@@ -10,7 +10,7 @@ from vaeopt.core.errors import DataError
 from vaeopt.core.types import Comparison, KeyPoints, Micrograph, WorkflowRun
 from vaeopt.kernels.agreement import ring_pairs, spatial_kappa
 from vaeopt.stages.rewards.base import Reward
-from vaeopt.stages.rewards.partition import partition
+from vaeopt.stages.rewards.partition import has_partitions, partition
 
 __all__ = ["SpatialKappa", "kappa_at"]
 
@@ -114,6 +114,10 @@ class SpatialKappa(Reward, kind="spatial-kappa"):
                 remedy="leave the reward out, raise outer, loosen the detector, lower the largest "
                 "patches.size_px or use a larger image",
             )
+
+    def available(self, run: WorkflowRun) -> bool:
+        """Whether the key points have a partition at every K."""
+        return has_partitions(run, self.components_needed)
 
     def __call__(self, run: WorkflowRun) -> float:
         """Kappa, in the mean over the K asked for; 0 if it is not available."""
