@@ -2,6 +2,7 @@
 # ruff: noqa: N802  # properties carry the names that they have in docs/semantics.md
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,19 @@ import pytest
 
 import vaeopt as vo
 from tests.study.tiny import N_TRIALS, ONE, contents, write_study
-from vaeopt.core.errors import SettingsError, StudyError
+from vaeopt.core.errors import SettingsError, StudyError, VaeoptError
 from vaeopt.report.tables import best_frame, rescored_frame
 from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.composite import Composite
 from vaeopt.stages.rewards.icl import Icl
 from vaeopt.study import rescore as module
+from vaeopt.study.access import trials_frame
 from vaeopt.study.confirm import SOURCE
+from vaeopt.study.file import open_study
 from vaeopt.study.pareto import feasible, finished, front, margin
-from vaeopt.study.records import restore, settings_of
+from vaeopt.study.records import restore, seeds_of, settings_of
 from vaeopt.study.rescore import RESCORES, parse_reward, rescore
+from vaeopt.study.session import prepare
 from vaeopt.study.stored import RESCORED
 
 RANKS = """{ kind = "composite", combine = "rank", name = "both", terms = [
@@ -96,6 +100,7 @@ def test_values_stand_in_the_study(finished_copy: Path) -> None:
     assert list(stored) == ["icl", "bic"]
     assert stored["icl"] == {
         "reward": Icl().to_table(),
+        "settings": {},
         "direction": "minimize",
         "values": {
             str(number): {"value": score.value, "sd": 0.0, "n": 1}
@@ -275,7 +280,7 @@ def test_a_study_that_could_not_be_filled_is_taken_back(
     ("reward", "message"),
     [
         ("seed-ari", "--reward: trial 0 cannot give 'seed_ari': .*replicates.*; start a new study"),
-        ("spatial-kappa", r"--reward: trial 0 cannot give 'spatial_kappa.*K = .*; start a new"),
+        ("spatial-kappa", r"--reward: trial 0 cannot give 'spatial_kappa.*K = .*; fit again"),
         (
             '{ kind = "composite", combine = "rank", terms = [ { reward = "seed-ari" } ] }',
             "--reward: trial 0 cannot give 'seed_ari'",
@@ -344,3 +349,56 @@ def test_the_table_has_the_search_beside_it(finished_copy: Path) -> None:
     for row in table.to_dict("records"):
         trial = study.trials[row["trial"]]
         assert [row["fvu_core"], row["gain search"]] == trial.values
+
+
+# ---- with other settings behind the encoder
+
+
+def test_mixtures_can_be_fitted_again_with_other_settings(finished_copy: Path) -> None:
+    """K = 4 was never fitted, and raw space is another score."""
+    changes = {"mixture.space": "raw", "mixture.components": [2, 4]}
+    found = rescore(finished_copy, "icl", settings=changes)
+    assert found.label == "icl [mixture.space=raw, mixture.components=[2, 4]]"
+    session = prepare(open_study(finished_copy))
+    for trial in vo.load_study(finished_copy).trials:
+        stored = restore(trial, session)
+        workflow = settings_of(trial).with_values({"rewards": [{"kind": "icl"}], **changes})
+        z, kept = stored.latents.z_mean, stored.mixture.kept
+        mixture = workflow.mixture.fit(
+            z, kept=kept, fit_index=stored.mixture.fit_index, seeds=seeds_of(trial, session)
+        )
+        value = workflow.rewards[0].value(replace(stored, mixture=mixture))
+        assert found.scores[trial.number].value == pytest.approx(value, abs=1e-12)
+        np.testing.assert_array_equal(restore(trial, session).latents.z_mean, z)
+
+
+def test_values_of_other_settings_stand_beside_the_first(finished_copy: Path) -> None:
+    plain = rescore(finished_copy, "icl")
+    raw = rescore(finished_copy, "icl", settings={"mixture.space": "raw"})
+    stored = held(finished_copy)
+    assert set(stored) == {plain.label, raw.label}
+    assert stored[raw.label]["settings"] == {"mixture.space": "raw"}
+    assert plain.scores != raw.scores
+    assert raw.label in trials_frame(vo.load_study(finished_copy)).columns
+
+
+def test_a_grid_that_was_never_fitted_is_refused_with_the_way_out(finished_copy: Path) -> None:
+    with pytest.raises(StudyError, match=r"needs K = 5 in the grid, got \[1, 3\].*--set"):
+        rescore(finished_copy, "silhouette")
+    found = rescore(finished_copy, "silhouette", settings={"mixture.components": [1, 5]})
+    assert len(found.scores) == N_TRIALS
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("vae.epochs", r"--set: vae\.epochs acts before the latents are there"),
+        ("patches.size_px", r"--set: patches\.size_px acts before"),
+        ("mixture.spase", r"mixture\.spase: unknown setting; did you mean 'space'"),
+    ],
+)
+def test_what_needs_a_training_or_does_not_exist_is_refused(
+    finished_copy: Path, path: str, message: str
+) -> None:
+    with pytest.raises(VaeoptError, match=message):
+        rescore(finished_copy, "icl", settings={path: 3})

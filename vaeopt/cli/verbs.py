@@ -188,6 +188,7 @@ def rescore(arguments: argparse.Namespace) -> int:
     """Compute a reward for all finished trials."""
     from vaeopt.report.counter import counter
     from vaeopt.report.tables import format_frame, rescored_frame
+    from vaeopt.study.file import parse_assignment
     from vaeopt.study.pareto import compromise, finished
     from vaeopt.study.rescore import rescore
 
@@ -197,7 +198,12 @@ def rescore(arguments: argparse.Namespace) -> int:
         return 3
     with counter("rescored") as each:
         result = rescore(
-            file, arguments.reward, name=arguments.name, storage=arguments.storage, each=each
+            file,
+            arguments.reward,
+            settings=dict(parse_assignment(text) for text in arguments.overrides),
+            name=arguments.name,
+            storage=arguments.storage,
+            each=each,
         )
     if result.scores:
         print(format_frame(rescored_frame(study, result)))

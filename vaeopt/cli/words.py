@@ -103,6 +103,14 @@ def parser() -> argparse.ArgumentParser:
         help="a kind, or a table such as '{ kind = \"icl\", weight = 0.5 }'",
     )
     sub.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="fit again with this changed, e.g. --set mixture.space=whiten",
+    )
+    sub.add_argument(
         "--as",
         metavar="NAME",
         dest="name",

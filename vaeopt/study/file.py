@@ -25,7 +25,7 @@ from vaeopt.study.samplers import Sampler, Tpe
 from vaeopt.study.space import SearchEntry, SearchSpace, flatten
 from vaeopt.workflow import Workflow
 
-__all__ = ["OptunaSettings", "StudyFile", "StudySettings", "open_study"]
+__all__ = ["OptunaSettings", "StudyFile", "StudySettings", "open_study", "parse_assignment"]
 
 STUDY_TOML = "study.toml"
 _SOURCE = "__vaeopt_source__"
@@ -192,18 +192,30 @@ def _read(path: Path) -> dict[str, Any]:
         raise StudyError(f"{path.name} cannot be read: {error}") from error
 
 
-def _assign(table: dict[str, Any], assignment: str) -> None:
-    """Apply one ``path=value``; paths that do not start at a top-level name start at workflow."""
-    path, sign, text = assignment.partition("=")
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Dotted path and value of one ``path=value``; the value is TOML, or else a word.
+
+    Raises:
+        StudyError: not of this form.
+
+    >>> parse_assignment("mixture.components = [1, 6]"), parse_assignment("latents=sample")
+    (('mixture.components', [1, 6]), ('latents', 'sample'))
+    """
+    path, sign, value = text.partition("=")
     if not sign or not path.strip():
         raise StudyError(
-            f"cannot understand --set {assignment!r}", remedy="write --set patches.size_px=13"
+            f"cannot understand --set {text!r}", remedy="write --set patches.size_px=13"
         )
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return path.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()  # a bare word is a string: --set vae.invariances=rotation
-    parts = path.strip().split(".")
+        return path.strip(), value.strip()  # a bare word: --set vae.invariances=rotation
+
+
+def _assign(table: dict[str, Any], assignment: str) -> None:
+    """Apply one ``path=value``; paths that do not start at a top-level name start at workflow."""
+    path, value = parse_assignment(assignment)
+    parts = path.split(".")
     if parts[0] not in StudySettings.model_fields:
         parts = ["workflow", *parts]
     for part in parts[:-1]:

@@ -6,7 +6,7 @@ Optuna takes no attributes for finished trials, so the values stand in one attri
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from vaeopt.core.errors import SettingsError, StudyError, VaeoptError
 from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.base import with_parts
 from vaeopt.stages.rewards.composite import Composite
+from vaeopt.stages.rewards.reconstruction import Reconstruction
 from vaeopt.study.confirm import SOURCE
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.pareto import best, finished, margin
@@ -25,13 +26,16 @@ from vaeopt.study.records import restore, seeds_of, settings_of
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import IDENTITY, check_same, load_study
 from vaeopt.study.stored import RESCORED
-from vaeopt.workflow import Score, complete, score_of
+from vaeopt.workflow import Score, Workflow, complete, refit, score_of
 
 __all__ = ["RESCORES", "Rescored", "parse_reward", "rescore"]
 
 RESCORES = "vaeopt:rescores"
 """attribute of a study made with new values: name of the search, and the reward"""
 _SETTING = "--reward"
+# Fits every stored run: rewards of the study need not fit a changed mixture.
+_PLAIN = Reconstruction(metric="mse")
+_REFITTED = ("mixture", "bayesian", "latents")
 _EVERY_S = 5.0  # between two writes of the attribute: a process that is killed loses no more
 _KEPT = ("constraints", "artifacts:")
 
@@ -48,6 +52,8 @@ class Rescored:
     """by trial number"""
     skipped: Mapping[int, str]
     """trials without a value, and why"""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """what was changed behind the encoder, by dotted path"""
 
 
 def parse_reward(text: str) -> Reward:
@@ -80,6 +86,7 @@ def rescore(
     study: str | Path | StudySettings | StudyFile,
     reward: Reward | str,
     *,
+    settings: Mapping[str, Any] | None = None,
     name: str | None = None,
     storage: str | None = None,
     each: Callable[[int, int], None] | None = None,
@@ -92,6 +99,8 @@ def rescore(
     Args:
         study: a study folder, a ``.toml`` file, or settings made in Python.
         reward: with its settings, or its kind, or an inline TOML table.
+        settings: changes of ``mixture``, ``bayesian`` or ``latents`` by dotted path; everything
+            behind the encoder is then fitted again, and the label names them.
         name: also make a study of this name, in the same storage, with the same trials and the
             new values, to be looked at in the dashboard.
         storage: Optuna storage URL; a SQLite file beside the study file if left out.
@@ -116,12 +125,53 @@ def rescore(
         check_same(source, session)
         if name is not None:
             _check_free(source, name)
-        _check_possible(wanted, trials, session)
-        wanted = _calibrated(wanted, [t for t in trials if margin(t) <= 0], session)
-        result = _fill(source, session, wanted, trials, each)
+        again = _Again(session, dict(settings or {}))
+        _check_possible(wanted, trials, again)
+        wanted = _calibrated(wanted, [t for t in trials if margin(t) <= 0], again)
+        result = _fill(source, again, wanted, trials, each)
         if name is not None:
             _copy(source, session, result, name)
     return result
+
+
+@dataclass(frozen=True)
+class _Again:
+    """How stored runs are scored: as they are, or with other settings behind the encoder."""
+
+    session: Session
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for path in self.settings:
+            if path.split(".")[0] not in _REFITTED:
+                raise StudyError(
+                    f"{path} acts before the latents are there, which needs a training",
+                    setting="--set",
+                    remedy=f"change settings of {', '.join(_REFITTED)}, or start a new study",
+                )
+
+    def workflow(self, trial: FrozenTrial, scores: Sequence[Reward] = ()) -> Workflow:
+        """Settings of a trial with the changes, and these scores in place of its rewards.
+
+        Raises:
+            SettingsError: a change that does not exist or does not hold, or a score that does not
+                fit the mixture or the number of trainings.
+        """
+        tables = [score.to_table() for score in scores if score != _PLAIN]
+        return settings_of(trial).with_values(
+            {"rewards": [_PLAIN.to_table()], "scores": tables, **self.settings}
+        )
+
+    def score(self, reward: Reward, trial: FrozenTrial) -> Score:
+        """The value of a reward for a finished trial."""
+        run, seeds = restore(trial, self.session), seeds_of(trial, self.session)
+        with_changes = refit if self.settings else complete
+        return score_of(reward, with_changes(self.workflow(trial), run, [reward], seeds=seeds))
+
+    def label(self, reward: Reward) -> str:
+        """Of the reward, with the changes behind it."""
+        changes = ", ".join(f"{path}={value}" for path, value in self.settings.items())
+        return f"{reward.label} [{changes}]" if changes else reward.label
 
 
 def _check_free(source: optuna.Study, name: str) -> None:
@@ -133,51 +183,49 @@ def _check_free(source: optuna.Study, name: str) -> None:
         )
 
 
-def _check_possible(reward: Reward, trials: Iterable[FrozenTrial], session: Session) -> None:
+def _check_possible(reward: Reward, trials: Iterable[FrozenTrial], again: _Again) -> None:
     """Refuse what cannot come out of stored runs, before anything is computed."""
-    parts = with_parts(reward)
+    session, parts = again.session, with_parts(reward)
     for part in parts:
         part.check(session.micrograph, session.keypoints, session.comparison)
     # A composite that lacks references is refused by a workflow; its parts tell the rest.
     asked = [part for part in parts if not part.mistake]
     seen: list[object] = []
     for trial in trials:
-        workflow = settings_of(trial)
-        what_matters = (workflow.mixture, workflow.replicates)
+        stored = settings_of(trial)
+        what_matters = (stored.mixture, stored.bayesian, stored.replicates)
         if what_matters in seen:
             continue
         seen.append(what_matters)
         for part in asked:
-            if part in workflow.values:
-                continue
-            others = [r.to_table() for r in workflow.rewards if r.label != part.label]
-            table = part.to_table()
-            values = {"rewards": others or [table], "scores": [table] if others else []}
             try:
-                workflow.with_values(values)
+                again.workflow(trial, [part])
             except SettingsError as error:
+                grid = all(mistake.path[:1] == ("mixture",) for mistake in error.mistakes)
                 raise StudyError(
                     f"trial {trial.number} cannot give {part.label!r}: "
-                    + "; ".join(mistake.message for mistake in error.mistakes),
+                    + "; ".join(str(mistake) for mistake in error.mistakes),
                     setting=_SETTING,
-                    remedy="start a new study with these settings",
+                    remedy="fit again, with --set 'mixture.components=[1, 10]' for example"
+                    if grid
+                    else "start a new study with these settings",
                 ) from error
 
 
-def _calibrated(reward: Reward, trials: Sequence[FrozenTrial], session: Session) -> Reward:
+def _calibrated(reward: Reward, trials: Sequence[FrozenTrial], again: _Again) -> Reward:
     """The reward with the references of its ranks taken from these trials, inner ones first."""
     if not isinstance(reward, Composite) or not reward.mistake:
         return reward
     table = reward.to_table()
     for i, term in enumerate(reward.terms):
-        table["terms"][i]["reward"] = _calibrated(term.reward, trials, session).to_table()
+        table["terms"][i]["reward"] = _calibrated(term.reward, trials, again).to_table()
     inner = Composite.from_table(table)
     if inner.combine == "sum":
         return inner
     held: list[list[float]] = [[] for _ in inner.terms]
     for trial in trials:
         try:
-            found = [_score(term.reward, trial, session).value for term in inner.terms]
+            found = [again.score(term.reward, trial).value for term in inner.terms]
         except VaeoptError:  # named when the trial itself is scored
             continue
         for values, value in zip(held, found, strict=True):
@@ -195,31 +243,25 @@ def _calibrated(reward: Reward, trials: Sequence[FrozenTrial], session: Session)
     return inner
 
 
-def _score(reward: Reward, trial: FrozenTrial, session: Session) -> Score:
-    run = restore(trial, session)
-    workflow = settings_of(trial)
-    return score_of(reward, complete(workflow, run, [reward], seeds=seeds_of(trial, session)))
-
-
 def _fill(
     source: optuna.Study,
-    session: Session,
+    again: _Again,
     reward: Reward,
     trials: Sequence[FrozenTrial],
     each: Callable[[int, int], None] | None,
 ) -> Rescored:
-    table, label = reward.to_table(), reward.label
+    table, label = reward.to_table(), again.label(reward)
     held = source.user_attrs.get(RESCORED, {}).get(label, {})
     known = held.get("values", {}) if held.get("reward") == table else {}
     scores = {int(number): Score(**score) for number, score in known.items()}
     skipped: dict[int, str] = {}
-    result = Rescored(label, table, reward.direction, scores, skipped)
+    result = Rescored(label, table, reward.direction, scores, skipped, again.settings)
     kept = time.monotonic()
     try:
         for done, trial in enumerate(trials, start=1):
             if trial.number not in scores:
                 try:
-                    scores[trial.number] = _score(reward, trial, session)
+                    scores[trial.number] = again.score(reward, trial)
                 except VaeoptError as error:
                     skipped[trial.number] = str(error)
                 if time.monotonic() - kept >= _EVERY_S:
@@ -237,6 +279,7 @@ def _keep(source: optuna.Study, result: Rescored) -> None:
     everything = dict(source.user_attrs.get(RESCORED, {}))
     everything[result.label] = {
         "reward": dict(result.reward),
+        "settings": dict(result.settings),
         "direction": result.direction,
         "values": {str(number): asdict(s) for number, s in sorted(result.scores.items())},
     }

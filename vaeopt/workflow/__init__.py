@@ -4,7 +4,7 @@ from vaeopt.stages.rewards.base import with_parts
 from vaeopt.workflow.artefacts import load_run, save_run, write_export
 from vaeopt.workflow.cache import StageCache
 from vaeopt.workflow.primitives import primitives
-from vaeopt.workflow.run import comparison_for, complete, walk
+from vaeopt.workflow.run import comparison_for, complete, refit, walk
 from vaeopt.workflow.scores import Score, needs_of, optimised, rewards_of, score_of, scores_of
 from vaeopt.workflow.settings import STAGES, Workflow
 
@@ -19,6 +19,7 @@ __all__ = [
     "needs_of",
     "optimised",
     "primitives",
+    "refit",
     "rewards_of",
     "save_run",
     "score_of",

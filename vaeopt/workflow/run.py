@@ -35,7 +35,7 @@ from vaeopt.workflow.cache import StageCache
 from vaeopt.workflow.scores import needs_of
 from vaeopt.workflow.settings import Workflow
 
-__all__ = ["comparison_for", "complete", "score", "walk"]
+__all__ = ["comparison_for", "complete", "refit", "score", "walk"]
 
 
 def comparison_for(
@@ -233,6 +233,37 @@ def complete(
         for m, member in enumerate(run.members)
     ]
     return replace(members[0], replicates=tuple(members[1:]))
+
+
+def refit(
+    workflow: Workflow, run: WorkflowRun, rewards: Iterable[Reward], *, seeds: Seeds
+) -> WorkflowRun:
+    """The run with everything behind the encoder computed anew; nothing is trained.
+
+    Args:
+        workflow: other filters, mixtures or latents than those that the run was made with.
+        run: restored from files; replicates are computed anew too.
+        rewards: those that will be computed.
+        seeds: of the run.
+    """
+    # Only what these rewards look at: the study may ask for more, which takes its time.
+    asked = workflow.model_copy(update={"rewards": tuple(rewards), "scores": ()})
+    members = [
+        score(
+            asked,
+            member.micrograph,
+            member.keypoints,
+            member.patches,
+            member.vae,
+            replace(member.latents, z_sample=None),
+            comparison=member.comparison,
+            seeds=seeds.replicate(m),
+            seconds={},
+            recuts=member.recuts,
+        )
+        for m, member in enumerate(run.members)
+    ]
+    return replace(members[0], replicates=tuple(members[1:]), collapse=_of_all(members))
 
 
 def _with_needs(
