@@ -2,6 +2,7 @@
 # ruff: noqa: N802  # properties carry the names that they have in docs/semantics.md
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,14 +173,26 @@ def test_P3_a_line_is_degenerate_when_whitened() -> None:
     assert "do not span" in _fit(SMALL[:, :1] * [1.0, 2.0], QUICK).failure
 
 
-def test_P3_in_raw_space_a_constant_unit_is_fitted_without_an_exception() -> None:
-    mixture = _fit(SMALL * [1.0, 0.0], Gmm(components=(1, 3), n_init=1, space="raw"))
-    assert mixture.failure == ""
-    assert np.isfinite(mixture.responsibilities).all()
+@pytest.mark.parametrize("space", ["whiten", "standard", "raw"])
+@pytest.mark.parametrize(
+    "z", [SMALL * [1.0, 0.0], SMALL[:, :1] * [1.0, 2.0]], ids=["constant-unit", "oblique-line"]
+)
+def test_P3_what_does_not_span_the_space_is_no_mixture_in_any_space(z: Array, space: Any) -> None:
+    """The likelihood has no bound on a line; the product of the variances does not see it."""
+    found = _fit(z, Gmm(components=(1, 3), n_init=1, space=space))
+    assert "do not span the latent space" in found.failure
 
 
-def test_P3_exact_duplicates_beside_others_are_fitted() -> None:
-    mixture = _fit(np.concatenate([SMALL[:60], np.repeat(SMALL[:1], 40, axis=0)]), QUICK)
+@pytest.mark.parametrize("space", ["whiten", "standard", "raw"])
+def test_P3_exact_duplicates_beside_others_are_no_mixture(space: Any) -> None:
+    z = np.concatenate([SMALL[:60], np.repeat(SMALL[:1], 40, axis=0)])
+    found = _fit(z, Gmm(components=(1, 3), n_init=1, space=space))
+    assert "41 of 100 fitted points lie where more than 3 are the same" in found.failure
+
+
+def test_a_few_copies_among_many_points_are_fitted() -> None:
+    z = np.random.default_rng(0).standard_normal((600, 2))
+    mixture = _fit(np.concatenate([z, np.repeat(z[:1], 4, axis=0)]), QUICK)
     assert mixture.failure == ""
     assert np.isfinite(mixture.responsibilities).all()
 

@@ -55,6 +55,8 @@ def _degenerate() -> dict[str, WorkflowRun]:
     latents = {
         "nothing": np.zeros_like(z),
         "duplicates": z[np.arange(len(z)) % 2],
+        "duplicates beside others": np.where(np.arange(len(z))[:, None] % 3, z[0], z),
+        "ten places": z[np.arange(len(z)) % 10 * 16],
         "constant unit": z * [1.0, 0.0],
         "two points": z[:2],
         "one point": z[:1],

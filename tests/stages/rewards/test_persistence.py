@@ -108,7 +108,7 @@ def test_degenerate_clouds_have_the_value_of_no_structure(homology: int, summary
     reward = Persistence(homology=homology, summary=summary)
     for z in (np.zeros((150, 2)), CLOUD * [1.0, 0.0], CLOUD[:1]):
         assert reward.value(_run(z)) == 0.0
-    few = _run(np.repeat(CLOUD[:9], 17, axis=0))
+    few = _run(np.repeat(CLOUD[:9], 3, axis=0))
     assert few.mixture.chosen is not None
     assert reward.value(few) == 0.0
 

@@ -17,10 +17,16 @@ __all__ = [
     "MixtureModel",
     "choose_points",
     "describe",
+    "expect_bounded",
     "failed",
     "fit_space",
     "measured",
 ]
+
+
+# In units of the points' own standard deviation: closer points are the same but for rounding.
+_SAME = 1e-6
+_CROWDED = 0.01  # share of points that may be such copies: too few to decide a score
 
 
 class MixtureModel(Plugin, family="mixture"):
@@ -94,6 +100,33 @@ def fit_space(points: Floats, name: str) -> FitSpace:
         raise np.linalg.LinAlgError("fewer distinct points than dimensions + 1")
     shift, transform = kernel.whitening(points, name)
     return FitSpace(name=name, shift=shift, transform=transform)
+
+
+def expect_bounded(points: Floats) -> int:
+    """Refuse points whose likelihood has no bound: a component on them would buy any score.
+
+    Args:
+        points: (M, d) in fit space.
+
+    Returns:
+        How many of them are distinct.
+
+    Raises:
+        numpy.linalg.LinAlgError: they do not span the space, or many of them are the same; says
+            so.
+    """
+    m, d = points.shape
+    fit_space(points, "whiten")  # refuses what spans less than all dimensions, in any space
+    scale = float(np.sqrt(points.var(axis=0).mean()))
+    places = np.round(points / (_SAME * scale))
+    copies = np.unique(places, axis=0, return_counts=True)[1]
+    crowded = int(copies[copies > d + 1].sum())
+    if crowded > _CROWDED * m:
+        raise np.linalg.LinAlgError(
+            f"{crowded} of {m} fitted points lie where more than {d + 1} are the same: "
+            "their likelihood has no bound"
+        )
+    return len(copies)
 
 
 def measured(

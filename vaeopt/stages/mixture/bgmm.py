@@ -7,18 +7,23 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Bools, Floats, Ints, Mixture
-from vaeopt.stages.mixture.base import MixtureModel, describe, failed, fit_space, measured
+from vaeopt.stages.mixture.base import (
+    MixtureModel,
+    describe,
+    expect_bounded,
+    failed,
+    fit_space,
+    measured,
+)
 
 __all__ = ["MEANS_LIMIT", "Bgmm", "NoEvidenceError"]
 
 MEANS_LIMIT = 5.0
 """means of components lie in (-5, 5) per axis under the uniform prior"""
 
-# In units of the points' own standard deviation; the first is the floor that reg_covar = 1e-6 of
-# the kind gmm sets. Points that are closer than the second are the same but for rounding.
+# In units of the points' own standard deviation: the floor that reg_covar = 1e-6 of the kind gmm
+# sets.
 _SMALLEST_SD = 1e-3
-_SAME = 1e-6
-_CROWDED = 0.01  # share of points that may be such copies: too few to decide a score
 
 
 class NoEvidenceError(Exception):
@@ -104,7 +109,7 @@ class Bgmm(MixtureModel, kind="bgmm"):
         space = fit_space(z[fit_index], self.space)
         points = space(z[fit_index])
         scale = float(np.sqrt(points.var(axis=0).mean()))
-        self._expect_proper(points, scale)
+        self._expect_proper(points)
         seed = seeds.integer("bayesian")
         median, elbo = fit_guide(self, points, least_sd=_SMALLEST_SD * scale, seed=seed)
         fit = measured(points, median.weights, median.means, median.covariances)
@@ -112,26 +117,17 @@ class Bgmm(MixtureModel, kind="bgmm"):
             z, kept=kept, fit_index=fit_index, space=space, fits=(fit,), chosen=0, elbo=elbo
         )
 
-    def _expect_proper(self, points: Floats, scale: float) -> None:
+    def _expect_proper(self, points: Floats) -> None:
         """Refuse points whose likelihood has no bound, or that the prior cannot reach.
 
         Raises:
             NoEvidenceError: says why.
-            numpy.linalg.LinAlgError: the points do not span the space.
+            numpy.linalg.LinAlgError: the points do not span the space, or many are the same.
         """
-        m, d = points.shape
-        fit_space(points, "whiten")  # refuses what spans less than all dimensions, in any space
-        places = np.round(points / (_SAME * scale))
-        copies = np.unique(places, axis=0, return_counts=True)[1]
-        crowded = int(copies[copies > d + 1].sum())
-        if crowded > _CROWDED * m:
+        distinct = expect_bounded(points)
+        if distinct < self.max_components:
             raise NoEvidenceError(
-                f"{crowded} of {m} fitted points lie where more than {d + 1} are the same: "
-                "their likelihood has no bound"
-            )
-        if len(copies) < self.max_components:
-            raise NoEvidenceError(
-                f"{len(copies)} distinct points are fewer than the {self.max_components} "
+                f"{distinct} distinct points are fewer than the {self.max_components} "
                 "components of the model"
             )
         farthest = float(np.abs(points).max())

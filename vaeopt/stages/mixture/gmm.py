@@ -11,7 +11,14 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.core.settings import Tuple
 from vaeopt.core.types import Bools, Floats, GaussianMixtureFit, Ints, Mixture
 from vaeopt.kernels.mixture import reference as kernel
-from vaeopt.stages.mixture.base import MixtureModel, describe, failed, fit_space, measured
+from vaeopt.stages.mixture.base import (
+    MixtureModel,
+    describe,
+    expect_bounded,
+    failed,
+    fit_space,
+    measured,
+)
 
 __all__ = ["Gmm"]
 
@@ -52,9 +59,10 @@ class Gmm(MixtureModel, kind="gmm"):
         points = z[fit_index]
         try:
             space = fit_space(points, self.space)
+            scaled = space(points)
+            expect_bounded(scaled)
         except np.linalg.LinAlgError as error:
             return self._failed(str(error), z, kept, fit_index)
-        scaled = space(points)
         reg = self.reg_covar * (float(points.var(axis=0).mean()) if self.raw_space else 1.0)
         low, high = self.components
         fits = tuple(
