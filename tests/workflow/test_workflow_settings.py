@@ -133,6 +133,13 @@ def test_a_stage_of_the_same_kind_keeps_the_rest_of_the_preset() -> None:
     assert changed.mixture == Gmm(components=(2, 5), space="raw", tol=1e-3)
 
 
+def test_a_stage_that_is_only_named_keeps_the_preset() -> None:
+    paper = _make(preset="paper")
+    assert _make(preset="paper", mixture="gmm", bayesian="bgmm") == paper
+    assert _make(preset="paper", mixture={"kind": "GMM"}) == paper
+    assert _make(preset="paper", keypoints="grid").keypoints == Grid()
+
+
 def test_an_unknown_preset_hints_at_the_nearest() -> None:
     with pytest.raises(SettingsError, match="preset: unknown preset 'papr'; did you mean 'paper'"):
         _make(preset="papr")

@@ -77,11 +77,17 @@ def with_preset(table: Mapping[str, Any]) -> dict[str, Any]:
         text = f"unknown preset {name!r}; {nearest(str(name), PRESETS)}"
         raise SettingsError([Mistake(("preset",), text)])
     merged = dict(PRESETS[name])
-    for stage, settings in given.items():
+    for stage, written in given.items():
         base = merged.get(stage)
+        settings = {"kind": written} if isinstance(written, str) else written  # only its kind
         if isinstance(base, Mapping) and isinstance(settings, Mapping):
-            same_kind = settings.get("kind", base.get("kind")) == base.get("kind")
-            merged[stage] = {**base, **settings} if same_kind else settings
+            same_kind = _spelt(settings.get("kind", base.get("kind"))) == base.get("kind")
+            merged[stage] = {**base, **settings} if same_kind else written
         else:
-            merged[stage] = settings
+            merged[stage] = written
     return merged
+
+
+def _spelt(kind: object) -> object:
+    """A kind as it is declared: ``GMM`` means ``gmm``."""
+    return kind.replace("_", "-").lower() if isinstance(kind, str) else kind
