@@ -194,6 +194,15 @@ def test_draws_are_the_same_every_time_and_come_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_run(tmp_path, run.micrograph).latents.z, run.latents.z)
 
 
+def test_other_trainings_of_an_example_have_draws_and_stand_ins_too() -> None:
+    drawn = Workflow(latents="sample", replicates=3, mixture=GRID)  # type: ignore[arg-type]
+    run = example_run(np.where(CLUSTERS > 11, np.nan, CLUSTERS), drawn)
+    assert not run.collapse.feasible
+    for member in run.members:
+        assert member.latents.z is member.latents.z_sample
+        assert np.isfinite(member.latents.z).all()
+
+
 # ---- scores that steer nothing
 
 

@@ -78,12 +78,16 @@ def example_run(z_mean: Floats, workflow: Workflow | None = None, *, seed: int =
         seconds={},
         recuts=_example_recuts(z, rng),
     )
-    # Nothing was trained: the other trainings are the same latents with a little noise.
-    others = (
-        replace(run, latents=replace(latents, z_mean=z + 0.01 * rng.standard_normal(z.shape)))
-        for _ in range(workflow.replicates - 1)
-    )
+    others = (_moved(run, rng) for _ in range(workflow.replicates - 1))
     return replace(run, replicates=tuple(others))
+
+
+def _moved(run: WorkflowRun, rng: np.random.Generator) -> WorkflowRun:
+    """Another training, of which there is none: the same latents with a little noise."""
+    found = run.latents
+    noise = 0.01 * rng.standard_normal(found.z_mean.shape)
+    drawn = None if found.z_sample is None else found.z_sample + noise
+    return replace(run, latents=replace(found, z_mean=found.z_mean + noise, z_sample=drawn))
 
 
 def _example_recuts(z: Floats, rng: np.random.Generator) -> dict[str, Recut]:
