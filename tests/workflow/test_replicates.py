@@ -298,3 +298,12 @@ def test_a_mixture_without_a_grid_has_no_gain() -> None:
 def test_the_evidence_comes_from_a_model_that_has_one() -> None:
     with pytest.raises(SettingsError, match=r"^bayesian\.kind: kind 'gmm' estimates no evidence"):
         Workflow(bayesian="gmm")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("setting", ["max_points", "subsets"])
+def test_the_points_of_the_evidence_are_those_of_the_mixture(setting: str) -> None:
+    table: dict[str, Any] = {"bayesian": {"kind": "bgmm", setting: 20}}
+    with pytest.raises(SettingsError, match=rf"^bayesian\.{setting}: .* set mixture\.{setting}$"):
+        Workflow(**table)
+    table = {"mixture": {"kind": "bgmm", setting: 20}, "rewards": ["elbo"]}
+    assert getattr(Workflow(**table).mixture, setting) == 20

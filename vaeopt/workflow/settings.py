@@ -64,6 +64,13 @@ class Workflow(Settings):
         if not self.bayesian.estimates_elbo:
             text = f"kind {self.bayesian.kind!r} estimates no evidence; use kind = 'bgmm'"
             raise SettingsError([Mistake(("bayesian", "kind"), text)])
+        mistakes = [
+            Mistake(("bayesian", name), f"has no effect here; set mixture.{name}")
+            for name in ("max_points", "subsets")  # it is fitted to the points of the mixture
+            if getattr(self.bayesian, name) != MixtureModel.model_fields[name].default
+        ]
+        if mistakes:
+            raise SettingsError(mistakes)
         return self
 
     @model_validator(mode="after")
