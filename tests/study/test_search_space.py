@@ -204,6 +204,7 @@ def test_what_makes_scores_hard_to_compare_is_said() -> None:
             "keypoints.sigma_px": {"low": 1.0, "high": 2.0},
             "density_filter.drop": {"low": 0.1, "high": 0.2},
             "mixture.space": {"choices": ["raw", "whiten"]},
+            "bayesian.space": {"choices": ["raw", "standard"]},
             "vae.latent_dim": {"low": 1, "high": 2},
         },
         Workflow(rewards=("icl", "gain")),  # type: ignore[arg-type]
@@ -212,6 +213,7 @@ def test_what_makes_scores_hard_to_compare_is_said() -> None:
     assert "keypoints.sigma_px: trials see different key points" in found
     assert "density_filter.drop: scores with different values of it do not compare" in found
     assert "mixture.space: scores with different values of it do not compare" in found
+    assert "bayesian.space: scores with different values of it do not compare" in found
     assert "vae.latent_dim: values of 'icl' do not compare across it" in found
     assert "'gain'" not in found
     assert space_of({"patches.size_px": {"low": 5, "high": 7}}).warnings() == []

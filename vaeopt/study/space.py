@@ -231,7 +231,8 @@ class SearchSpace:
                 found.append(f"{path}: trials see different key points; scores compare loosely")
             if path.startswith("latent_filter."):
                 found.append(f"{path}: the search may prefer the filter that lets most through")
-            if path.startswith("density_filter.") or path == "mixture.space":
+            spaces = ("mixture.space", "bayesian.space")
+            if path.startswith("density_filter.") or path in spaces:
                 found.append(f"{path}: scores with different values of it do not compare")
         if "vae.latent_dim" in self.entries:
             found.extend(
