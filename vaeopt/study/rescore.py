@@ -143,6 +143,12 @@ class _Again:
 
     def __post_init__(self) -> None:
         for path in self.settings:
+            if path.endswith((".max_points", ".subsets")):
+                raise StudyError(
+                    f"{path} decides which points are fitted, which all trials share",
+                    setting="--set",
+                    remedy="start a new study",
+                )
             if path.split(".")[0] not in _REFITTED:
                 raise StudyError(
                     f"{path} acts before the latents are there, which needs a training",

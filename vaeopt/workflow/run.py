@@ -241,7 +241,7 @@ def refit(
     """The run with everything behind the encoder computed anew; nothing is trained.
 
     Args:
-        workflow: other filters, mixtures or latents than those that the run was made with.
+        workflow: other mixtures or latents than those that the run was made with.
         run: restored from files; replicates are computed anew too.
         rewards: those that will be computed.
         seeds: of the run.

@@ -84,7 +84,8 @@ class Workflow(Settings):
                 labels.append(reward.label)
                 mistakes += [Mistake((family, i), text) for text in self._unfit(reward)]
                 mistakes += self._grid_mistakes(reward)
-        guarded = any(isinstance(part, Gain) for r in self.rewards for part in with_parts(r))
+        # Inside a sum a gain guards nothing: the other terms may outweigh it.
+        guarded = any(isinstance(reward, Gain) for reward in self.rewards)
         for i, reward in enumerate(self.rewards):
             if not guarded and any(part.guard_needed for part in with_parts(reward)):
                 text = (

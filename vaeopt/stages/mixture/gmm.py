@@ -22,6 +22,10 @@ from vaeopt.stages.mixture.base import (
 
 __all__ = ["Gmm"]
 
+# Least variance of a component in any direction, in units of the mean variance of the points: its
+# likelihood is then set by reg_covar, not by the data.
+_LEAST_EXTENT = 1e-5
+
 
 class Gmm(MixtureModel, kind="gmm"):
     """One fit per K; K is chosen by the cost that is returned."""
@@ -105,13 +109,28 @@ class Gmm(MixtureModel, kind="gmm"):
                 model.fit(points)
         except ValueError as error:  # a covariance that cannot be factorised
             return _no_fit(k, m, d, f"K = {k}: {str(error).splitlines()[0]}")
+        return self._judged(
+            points, model.weights_, model.means_, model.covariances_, model.converged_
+        )
+
+    def _judged(
+        self, points: Floats, weights: Floats, means: Floats, covariances: Floats, converged: bool
+    ) -> GaussianMixtureFit:
+        """The fit, and whether it may be chosen (semantics 5.2)."""
+        (m, d), k = points.shape, len(weights)
+        least = m * float(weights.min())
+        n_free = kernel.n_free_parameters(k, d)
+        extent = float(np.linalg.eigvalsh(covariances).min())
         rejected = ""
-        least = m * float(model.weights_.min())
-        if not model.converged_:
+        if not converged:
             rejected = f"K = {k}: not converged after {self.max_iter} steps"
+        elif n_free >= m:
+            rejected = f"K = {k}: {n_free} free parameters for {m} points"
         elif least < d + 1:
             rejected = f"K = {k}: a component holds {least:.1f} < {d + 1} points"
-        return measured(points, model.weights_, model.means_, model.covariances_, rejected)
+        elif extent < _LEAST_EXTENT * float(points.var(axis=0).mean()):
+            rejected = f"K = {k}: a component has shrunk to no extent"
+        return measured(points, weights, means, covariances, rejected)
 
     def _failed(
         self,
