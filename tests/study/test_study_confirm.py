@@ -354,6 +354,12 @@ def test_a_trial_that_mostly_collapses_cannot_win() -> None:
     assert said(leader(1, 9.0, 99.0, collapsed=1), leader(2, 8.0, 1.0)).winner == 1
 
 
+def test_trainings_that_all_failed_have_not_collapsed() -> None:
+    found = said(leader(1, 9.0), leader(2, 8.0))
+    assert found.winner is None
+    assert found.sentence == "no trial is confirmed: no re-training has finished"
+
+
 def test_if_all_collapse_nothing_is_confirmed() -> None:
     found = said(leader(1, 9.0, collapsed=3), leader(2, 8.0, collapsed=3))
     assert found.sentence.startswith("no trial is confirmed")
