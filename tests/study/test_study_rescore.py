@@ -274,6 +274,19 @@ def test_a_study_that_could_not_be_filled_is_taken_back(
     assert sorted(optuna.get_all_study_names(url)) == ["tiny", "tiny-icl"]
 
 
+def test_a_trial_whose_reward_raises_is_named_and_left_out(
+    finished_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(reward: Icl, fit: object) -> float:
+        raise ZeroDivisionError("no luck\nwith this")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Icl, "criterion", fails)
+        found = rescore(finished_copy, "icl")
+    assert set(found.skipped.values()) == {"ZeroDivisionError: no luck with this"}
+    assert not rescore(finished_copy, "icl").skipped
+
+
 def test_no_study_is_made_where_there_is_no_value(finished_copy: Path) -> None:
     artefacts = finished_copy / "artefacts"
     artefacts.rename(finished_copy / "elsewhere")

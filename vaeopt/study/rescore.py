@@ -240,6 +240,9 @@ def _fill(
                     scores[trial.number] = _score(reward, trial, session)
                 except VaeoptError as error:
                     skipped[trial.number] = str(error)
+                except Exception as error:  # a reward of the user's own; other trials may do
+                    text = f"{type(error).__name__}: {error}"
+                    skipped[trial.number] = " ".join(text.split())
                 if time.monotonic() - kept >= _EVERY_S:
                     _keep(source, result)
                     kept = time.monotonic()
