@@ -12,7 +12,7 @@ import pytest
 
 import vaeopt as vo
 from tests.study.tiny import N_TRIALS, ONE, contents, write_study
-from vaeopt.core.errors import SettingsError, StudyError, VaeoptError
+from vaeopt.core.errors import DataError, SettingsError, StudyError, VaeoptError
 from vaeopt.report.tables import best_frame, rescored_frame
 from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.composite import Composite
@@ -220,6 +220,12 @@ def test_an_inner_composite_of_ranks_is_filled_too(finished_copy: Path) -> None:
     )
 
 
+def test_a_reference_that_is_too_short_is_what_is_named(finished_copy: Path) -> None:
+    text = RANKS.replace('"gain" }', '"gain" }, reference = [0.5]')
+    with pytest.raises(StudyError, match=r"^--reward: terms\.1\.reference: .*got 1; copy them"):
+        rescore(finished_copy, text)
+
+
 def test_ranks_among_one_trial_are_none(tmp_path: Path) -> None:
     folder = write_study(tmp_path, n_trials=1)
     vo.optimize(folder)
@@ -273,6 +279,27 @@ def test_a_study_that_could_not_be_filled_is_taken_back(
     assert sorted(optuna.get_all_study_names(url)) == ["tiny", "tiny-icl"]
 
 
+def test_a_trial_whose_reward_raises_is_named_and_left_out(
+    finished_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(reward: Icl, fit: object) -> float:
+        raise ZeroDivisionError("no luck\nwith this")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Icl, "criterion", fails)
+        found = rescore(finished_copy, "icl")
+    assert set(found.skipped.values()) == {"ZeroDivisionError: no luck with this"}
+    assert not rescore(finished_copy, "icl").skipped
+
+
+def test_no_study_is_made_where_there_is_no_value(finished_copy: Path) -> None:
+    artefacts = finished_copy / "artefacts"
+    artefacts.rename(finished_copy / "elsewhere")
+    assert not rescore(finished_copy, "icl", name="tiny-icl").scores
+    (finished_copy / "elsewhere").rename(artefacts)
+    assert len(rescore(finished_copy, "icl", name="tiny-icl").scores) == N_TRIALS
+
+
 # ---- what cannot be ----------------------------------------------------------------------------
 
 
@@ -295,6 +322,23 @@ def test_a_reward_that_is_not_in_what_is_stored_is_refused_before_work_starts(
     with pytest.raises(StudyError, match=message):
         rescore(finished_copy, reward)
     assert contents(finished_copy) == before
+
+
+def test_a_composite_with_the_label_of_a_reward_of_the_study_is_refused(
+    finished_copy: Path,
+) -> None:
+    before = contents(finished_copy)
+    text = '{ kind = "composite", name = "gain", terms = [ { reward = "icl" } ] }'
+    with pytest.raises(StudyError, match=r"^--reward\.name: 'gain' is .* another reward .*choose"):
+        rescore(finished_copy, text)
+    assert contents(finished_copy) == before
+
+
+def test_what_the_image_cannot_give_is_said_of_the_reward_that_was_typed(
+    finished_copy: Path,
+) -> None:
+    with pytest.raises(DataError, match=r"^--reward: reward 'rotation-ami' cuts windows"):
+        rescore(finished_copy, '{ kind = "rotation-ami", components = 2 }')
 
 
 @pytest.mark.parametrize(

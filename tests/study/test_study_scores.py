@@ -14,6 +14,7 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.study.access import trials_frame
 from vaeopt.study.check import check
 from vaeopt.study.file import open_study
+from vaeopt.study.quiet import name_metrics
 from vaeopt.study.records import restore, scores_in, seeds_of
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import IDENTITY, check_same
@@ -53,6 +54,19 @@ def test_a_trial_of_several_trainings_has_their_mean_and_spread(tmp_path: Path) 
         row = frame[frame["trial"] == trial.number].iloc[0]
         assert row["rate sd"] == pytest.approx(np.std(values, ddof=1))
         assert row["rate sd"] > 0
+
+
+def test_a_mean_number_of_components_is_not_shadowed_by_that_of_one_training(
+    tmp_path: Path,
+) -> None:
+    rewards = '[ { kind = "components" }, { kind = "gain" } ]\nreplicates = 2'
+    folder = write_study(tmp_path, rewards=rewards, n_trials=1)
+    (trial,) = vo.optimize(folder).trials
+    trial.values = [1.5, *trial.values[1:]]
+    by_hand = optuna.create_study(directions=["minimize", "maximize"])
+    name_metrics(by_hand, ["components", "gain"])
+    by_hand.add_trial(trial)
+    assert trials_frame(by_hand)["components"].tolist() == [1.5]
 
 
 def test_the_first_training_of_several_is_that_of_a_study_without_replicates(

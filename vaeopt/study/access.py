@@ -74,6 +74,8 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
         scores = scores_in(trial)
         recorded = {n: s and s.value for n, s in scores.items() if n not in names}
         recorded |= {n: s.values.get(trial.number) for n, s in rescored.items() if n not in names}
+        # Where the reward of that name is computed, its mean counts, not the number of one fit.
+        fitted = primitives.get("mixture", {}).get("n_components")
         repeated = {f"{n} sd": s.sd for n, s in scores.items() if s is not None and s.n > 1}
         rows.append(
             {
@@ -86,7 +88,7 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
                 **recorded,
                 **trial.params,
                 "loss": primitives.get("training", {}).get("loss_nats"),
-                "components": primitives.get("mixture", {}).get("n_components"),
+                **({} if "components" in {*names, *recorded} else {"components": fitted}),
                 "seconds": trial.duration.total_seconds() if trial.duration else None,
                 "reason": "; ".join(reasons) or failure.get("message", ""),
             }

@@ -183,6 +183,8 @@ class Confirmation:
         """Who wins, whether the winner of the search kept its place, and how sure that is."""
         ranking, order = self.overall, self.overall.order
         first = order[0]
+        if all(one.n + one.collapsed == 0 for one in order):
+            return "no trial is confirmed: no re-training has finished"
         if not first.candidate:
             return "no trial is confirmed: more than half of the re-trainings of each collapsed"
         trained = f"{first.n} re-training{'s' if first.n > 1 else ''}"

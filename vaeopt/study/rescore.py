@@ -13,7 +13,7 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial
 
-from vaeopt.core.errors import SettingsError, StudyError, VaeoptError
+from vaeopt.core.errors import DataError, SettingsError, StudyError, VaeoptError
 from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.base import with_parts
 from vaeopt.stages.rewards.composite import Composite
@@ -126,10 +126,11 @@ def rescore(
         if name is not None:
             _check_free(source, name)
         again = _Again(session, dict(settings or {}))
+        _check_label(wanted, session)
         _check_possible(wanted, trials, again)
         wanted = _calibrated(wanted, [t for t in trials if margin(t) <= 0], again)
         result = _fill(source, again, wanted, trials, each)
-        if name is not None:
+        if name is not None and result.scores:  # an empty study would only take the name
             _copy(source, session, result, name)
     return result
 
@@ -189,11 +190,25 @@ def _check_free(source: optuna.Study, name: str) -> None:
         )
 
 
+def _check_label(reward: Reward, session: Session) -> None:
+    """A composite is named by the user: its values must not pass for those of another reward."""
+    for other in session.file.settings.workflow.values:
+        if isinstance(reward, Composite) and reward.label == other.label and reward != other:
+            raise StudyError(
+                f"{reward.name!r} is the label of another reward of this study",
+                setting=f"{_SETTING}.name",
+                remedy="choose another name",
+            )
+
+
 def _check_possible(reward: Reward, trials: Iterable[FrozenTrial], again: _Again) -> None:
     """Refuse what cannot come out of stored runs, before anything is computed."""
     session, parts = again.session, with_parts(reward)
     for part in parts:
-        part.check(session.micrograph, session.keypoints, session.comparison)
+        try:
+            part.check(session.micrograph, session.keypoints, session.comparison)
+        except DataError as error:  # speaks of the study file
+            raise DataError(error.message, setting=_SETTING, remedy=error.remedy) from error
     # A composite that lacks references is refused by a workflow; its parts tell the rest.
     asked = [part for part in parts if not part.mistake]
     seen: list[object] = []
@@ -228,6 +243,9 @@ def _calibrated(reward: Reward, trials: Sequence[FrozenTrial], again: _Again) ->
     inner = Composite.from_table(table)
     if inner.combine == "sum":
         return inner
+    written = inner.calibrated([term.reference or (0.0, 1.0) for term in inner.terms])
+    if written.mistake:  # too few of them; more trials would not help
+        raise StudyError(written.mistake, setting=_SETTING)
     held: list[list[float]] = [[] for _ in inner.terms]
     for trial in trials:
         try:
@@ -270,6 +288,9 @@ def _fill(
                     scores[trial.number] = again.score(reward, trial)
                 except VaeoptError as error:
                     skipped[trial.number] = str(error)
+                except Exception as error:  # a reward of the user's own; other trials may do
+                    text = f"{type(error).__name__}: {error}"
+                    skipped[trial.number] = " ".join(text.split())
                 if time.monotonic() - kept >= _EVERY_S:
                     _keep(source, result)
                     kept = time.monotonic()

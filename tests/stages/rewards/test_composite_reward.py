@@ -286,6 +286,11 @@ def test_a_stored_composite_is_the_same_again() -> None:
         ({"terms": [{"reward": "gain", "weight": 0.0}]}, "terms: all weights are 0; raise one"),
         ({"terms": [{"reward": "gain", "scale": 0.0}]}, r"terms\.0\.scale: "),
         ({"terms": [{"reward": "gain"}], "name": "my score"}, "name: "),
+        ({"terms": [{"reward": "gain"}], "name": "patches.size_px"}, "name: "),
+        (
+            {"terms": [{"reward": "gain"}], "name": "trial"},
+            "name: 'trial' is a column of every table of trials; choose another name",
+        ),
         (
             {"terms": [{"reward": "gain", "reference": [1, 2]}]},
             r"terms\.0\.reference: has no effect here; leave it out, or use combine = 'rank'",

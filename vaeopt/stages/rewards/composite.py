@@ -14,6 +14,11 @@ from vaeopt.stages.rewards.base import Reward, trainings_compared
 __all__ = ["Composite", "Term"]
 
 _LEAST_REFERENCE = 2  # fewer values give no rank
+# What tables of trials call their own columns: a value of that name would take their place.
+_COLUMNS = (
+    *("trial", "state", "feasible", "front", "loss", "components", "seconds", "reason"),
+    *("win_share", "distance", "n", "collapsed"),
+)
 
 
 class Term(Settings):
@@ -55,7 +60,7 @@ class Composite(Reward, kind="composite"):
 
     direction: ClassVar[Literal["minimize", "maximize"]] = "maximize"
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,39}$")] = "composite"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")] = "composite"
     """label of the value"""
     combine: Literal["sum", "rank"] = "sum"
     """sum of w (value - centre) / scale, or mean of ranks among the references"""
@@ -65,6 +70,9 @@ class Composite(Reward, kind="composite"):
     @model_validator(mode="after")
     def _terms_fit(self) -> Self:
         mistakes = [Mistake(("terms", *m.path), m.message) for m in self._without_effect()]
+        if self.name in _COLUMNS:
+            text = f"{self.name!r} is a column of every table of trials; choose another name"
+            mistakes.insert(0, Mistake(("name",), text))
         if not any(term.weight for term in self.terms):
             mistakes.append(Mistake(("terms",), "all weights are 0; raise one of them"))
         if mistakes:
