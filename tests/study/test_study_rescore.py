@@ -2,7 +2,6 @@
 # ruff: noqa: N802  # properties carry the names that they have in docs/semantics.md
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,16 @@ import pytest
 
 import vaeopt as vo
 from tests.study.tiny import N_TRIALS, ONE, contents, write_study
-from vaeopt.core.errors import DataError, SettingsError, StudyError, VaeoptError
+from vaeopt.core.errors import DataError, SettingsError, StudyError
 from vaeopt.report.tables import best_frame, rescored_frame
 from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.composite import Composite
 from vaeopt.stages.rewards.icl import Icl
 from vaeopt.study import rescore as module
-from vaeopt.study.access import trials_frame
 from vaeopt.study.confirm import SOURCE
-from vaeopt.study.file import open_study
 from vaeopt.study.pareto import feasible, finished, front, margin
-from vaeopt.study.records import restore, seeds_of, settings_of
+from vaeopt.study.records import restore, settings_of
 from vaeopt.study.rescore import RESCORES, parse_reward, rescore
-from vaeopt.study.session import prepare
 from vaeopt.study.stored import RESCORED
 
 RANKS = """{ kind = "composite", combine = "rank", name = "both", terms = [
@@ -254,7 +250,11 @@ def test_a_study_with_the_new_values_can_be_made(finished_copy: Path) -> None:
         assert attached.items() <= copy.system_attrs.items()
     best = min(feasible(source), key=lambda t: found.scores[t.number].value)
     assert made.best_trial.user_attrs[SOURCE] == best.number
-    assert made.user_attrs[RESCORES] == {"study": "tiny", "reward": Icl().to_table()}
+    assert made.user_attrs[RESCORES] == {
+        "study": "tiny",
+        "reward": Icl().to_table(),
+        "complete": True,
+    }
 
 
 def test_a_name_that_is_taken_is_refused_before_work_starts(finished_copy: Path) -> None:
@@ -393,56 +393,3 @@ def test_the_table_has_the_search_beside_it(finished_copy: Path) -> None:
     for row in table.to_dict("records"):
         trial = study.trials[row["trial"]]
         assert [row["fvu_core"], row["gain search"]] == trial.values
-
-
-# ---- with other settings behind the encoder
-
-
-def test_mixtures_can_be_fitted_again_with_other_settings(finished_copy: Path) -> None:
-    """K = 4 was never fitted, and raw space is another score."""
-    changes = {"mixture.space": "raw", "mixture.components": [2, 4]}
-    found = rescore(finished_copy, "icl", settings=changes)
-    assert found.label == "icl [mixture.space=raw, mixture.components=[2, 4]]"
-    session = prepare(open_study(finished_copy))
-    for trial in vo.load_study(finished_copy).trials:
-        stored = restore(trial, session)
-        workflow = settings_of(trial).with_values({"rewards": [{"kind": "icl"}], **changes})
-        z, kept = stored.latents.z_mean, stored.mixture.kept
-        mixture = workflow.mixture.fit(
-            z, kept=kept, fit_index=stored.mixture.fit_index, seeds=seeds_of(trial, session)
-        )
-        value = workflow.rewards[0].value(replace(stored, mixture=mixture))
-        assert found.scores[trial.number].value == pytest.approx(value, abs=1e-12)
-        np.testing.assert_array_equal(restore(trial, session).latents.z_mean, z)
-
-
-def test_values_of_other_settings_stand_beside_the_first(finished_copy: Path) -> None:
-    plain = rescore(finished_copy, "icl")
-    raw = rescore(finished_copy, "icl", settings={"mixture.space": "raw"})
-    stored = held(finished_copy)
-    assert set(stored) == {plain.label, raw.label}
-    assert stored[raw.label]["settings"] == {"mixture.space": "raw"}
-    assert plain.scores != raw.scores
-    assert raw.label in trials_frame(vo.load_study(finished_copy)).columns
-
-
-def test_a_grid_that_was_never_fitted_is_refused_with_the_way_out(finished_copy: Path) -> None:
-    with pytest.raises(StudyError, match=r"needs K = 5 in the grid, got \[1, 3\].*--set"):
-        rescore(finished_copy, "silhouette")
-    found = rescore(finished_copy, "silhouette", settings={"mixture.components": [1, 5]})
-    assert len(found.scores) == N_TRIALS
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("vae.epochs", r"--set: vae\.epochs acts before the latents are there"),
-        ("patches.size_px", r"--set: patches\.size_px acts before"),
-        ("mixture.spase", r"mixture\.spase: unknown setting; did you mean 'space'"),
-    ],
-)
-def test_what_needs_a_training_or_does_not_exist_is_refused(
-    finished_copy: Path, path: str, message: str
-) -> None:
-    with pytest.raises(VaeoptError, match=message):
-        rescore(finished_copy, "icl", settings={path: 3})

@@ -184,10 +184,17 @@ class _Again:
 def _check_free(source: optuna.Study, name: str) -> None:
     if not name.strip():
         raise StudyError("the name is empty", setting="--as")
-    if name in optuna.get_all_study_names(source._storage):
-        raise StudyError(
-            f"study {name!r} exists in this storage", setting="--as", remedy="choose another name"
-        )
+    if name not in optuna.get_all_study_names(source._storage):
+        return
+    held = optuna.load_study(study_name=name, storage=source._storage)
+    attrs, mark = held.user_attrs, held.user_attrs.get(RESCORES, {})
+    cut_off = mark.get("study") == source.study_name and not mark.get("complete", False)
+    if cut_off or not (attrs or held.trials):  # a process died while it made this one
+        optuna.delete_study(study_name=name, storage=source._storage)
+        return
+    raise StudyError(
+        f"study {name!r} exists in this storage", setting="--as", remedy="choose another name"
+    )
 
 
 def _check_label(reward: Reward, session: Session) -> None:
@@ -318,9 +325,10 @@ def _copy(source: optuna.Study, session: Session, result: Rescored, name: str) -
     storage = source._storage
     made = optuna.create_study(study_name=name, storage=storage, direction=result.direction)
     try:
+        mark = {"study": source.study_name, "reward": dict(result.reward)}
+        made.set_user_attr(RESCORES, mark)  # first: whatever comes, it is known whose it is
         name_metrics(made, [result.label])
         made.set_user_attr(IDENTITY, session.identity())
-        made.set_user_attr(RESCORES, {"study": source.study_name, "reward": dict(result.reward)})
         made.add_trials(
             [
                 _with_value(trial, result.scores[trial.number].value)
@@ -328,6 +336,7 @@ def _copy(source: optuna.Study, session: Session, result: Rescored, name: str) -
                 if trial.number in result.scores
             ]
         )
+        made.set_user_attr(RESCORES, {**mark, "complete": True})
     except BaseException:
         optuna.delete_study(study_name=name, storage=storage)
         raise
