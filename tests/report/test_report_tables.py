@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import vaeopt as vo
-from tests.study.tiny import Direction, made_by_hand
+from tests.study.tiny import Direction, made_by_hand, write_study
 from vaeopt.cli import main
 from vaeopt.report.tables import best_frame, format_frame
 from vaeopt.study.pareto import feasible, front
@@ -95,3 +95,16 @@ def test_tables_are_aligned_and_short() -> None:
 
 def test_a_table_without_rows_is_its_heading() -> None:
     assert format_frame(pd.DataFrame({"trial": [], "gain": []})) == "trial  gain"
+
+
+def test_a_terminal_is_shown_what_was_optimised_or_asked_for(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path, rewards='[ { kind = "gain" } ]\nscores = [ { kind = "bic" }, { kind = "aic" } ]'
+    )
+    study = vo.optimize(folder)
+    assert {"bic", "aic", "loss"} <= set(best_frame(study).columns)
+    assert not {"bic", "aic", "loss"} & set(best_frame(study, recorded=False).columns)
+    asked = best_frame(study, recorded=False, order_by="bic")
+    assert "bic" in asked
+    assert "aic" not in asked
+    assert asked["bic"].is_monotonic_increasing

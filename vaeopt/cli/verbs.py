@@ -101,7 +101,7 @@ def optimize(arguments: argparse.Namespace) -> int:
             storage=arguments.storage,
             progress=progress,
         )
-    table = best_frame(study, most=5)
+    table = best_frame(study, most=5, recorded=False)
     if not table.empty:
         print("Pareto front" if len(study.directions) > 1 else "best trials")
         print(format_frame(table))
@@ -140,7 +140,7 @@ def best(arguments: argparse.Namespace) -> int:
     _, study = _load(arguments)
     given = arguments.weights
     weights = None if given is None else parse_weights(given, metric_names(study))
-    table = best_frame(study, weights=weights, order_by=arguments.order_by)
+    table = best_frame(study, weights=weights, order_by=arguments.order_by, recorded=arguments.json)
     if arguments.json:
         print(
             json.dumps(json.loads(table.to_json(orient="records", double_precision=15)), indent=2)

@@ -12,7 +12,7 @@ from vaeopt.study.confirmation import Confirmation, Ranking
 from vaeopt.study.pareto import finished, margin
 from vaeopt.study.preferences import distances, win_share
 from vaeopt.study.rescore import Rescored
-from vaeopt.study.stored import stored_score
+from vaeopt.study.stored import stored_score, stored_scores
 
 __all__ = ["best_frame", "confirm_frame", "confirm_lines", "format_frame", "rescored_frame"]
 
@@ -23,6 +23,7 @@ def best_frame(
     most: int = 10,
     weights: Mapping[str, float] | None = None,
     order_by: str | None = None,
+    recorded: bool = True,
 ) -> pd.DataFrame:
     """The trials worth looking at: the front of several objectives, or the top of one.
 
@@ -33,6 +34,8 @@ def best_frame(
         most: rows at the most for one objective; a front is given whole.
         weights: order by the distance to the ideal point, objectives weighed so (by name).
         order_by: order by this stored score; trials without it come last.
+        recorded: also show scores that are stored and neither optimised nor ordered by; there may
+            be too many for a terminal.
 
     Raises:
         StudyError: weights that make no order, or a score that is not stored.
@@ -58,7 +61,11 @@ def best_frame(
     table = table.sort_values(key, ascending=rising, kind="stable", na_position="last")
     if not several:
         table = table.head(most)
-    return table.drop(columns=["state", "feasible", "front", "reason"]).reset_index(drop=True)
+    left_out = {"state", "feasible", "front", "reason"}
+    if not recorded:
+        others = stored_scores(study).keys() - {*metric_names(study), order_by}
+        left_out |= others | {f"{name} sd" for name in others} | {"loss"}
+    return table.drop(columns=[c for c in table if c in left_out]).reset_index(drop=True)
 
 
 def _rising(study: optuna.Study) -> bool:
