@@ -7,9 +7,10 @@ import optuna
 import pytest
 
 import vaeopt as vo
-from tests.study.tiny import write_study
-from vaeopt.report.curves import curves_info, draw_curves, picks_frame
+from tests.study.tiny import made_by_hand, write_study
+from vaeopt.report.curves import curves_info, draw_curves, draw_hypervolume, picks_frame
 from vaeopt.study.access import trials_frame
+from vaeopt.study.hypervolume import hypervolume_history
 
 SEARCH = """\
 "patches.size_px" = { choices = [5, 7] }
@@ -115,3 +116,14 @@ def test_the_report_shows_curves_and_picks(study: optuna.Study, tmp_path: Path) 
     page = vo.write_report(made, prepare(vo.open_study(folder)), tmp_path / "out").read_text()
     assert "Against the window" in page
     assert "What each reward would pick" in page
+
+
+def test_the_hypervolume_of_a_baseline_is_drawn_beside() -> None:
+    good = made_by_hand(["minimize", "minimize"], [(1, 2), (2, 1)])
+    poor = made_by_hand(["minimize", "minimize"], [(4, 5), (5, 4), (6, 6)])
+    alone, both = draw_hypervolume(good), draw_hypervolume(good, poor)
+    assert [list(trace.x) for trace in both.data] == [[1, 2], [1, 2, 3]]
+    np.testing.assert_array_equal(both.data[0].y, hypervolume_history(good, poor))
+    np.testing.assert_array_equal(both.data[1].y, hypervolume_history(poor, good))
+    (trace,) = alone.data
+    np.testing.assert_array_equal(trace.y, hypervolume_history(good))

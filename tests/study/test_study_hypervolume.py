@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.study.tiny import Direction, made_by_hand
+from vaeopt.core.errors import StudyError
 from vaeopt.core.types import Floats
 from vaeopt.study.hypervolume import REFERENCE, hypervolume, hypervolume_history
 
@@ -99,3 +100,21 @@ def test_a_history_never_falls_and_ends_at_the_front() -> None:
     assert history[-1] == pytest.approx(
         hypervolume((values - low) / (high - low), np.full(3, REFERENCE))
     )
+
+
+def test_a_baseline_is_measured_in_the_same_unit() -> None:
+    """Alone each study fills its own unit square; together the worse one is seen to be worse."""
+    good = made_by_hand([MIN, MIN], [(1, 2), (2, 1)])
+    poor = made_by_hand([MIN, MIN], [(4, 5), (5, 4)])
+    np.testing.assert_allclose(hypervolume_history(good), hypervolume_history(poor))
+    # Scaled by 1..5 together: (0, .25), (.25, 0) against (.75, 1), (1, .75).
+    np.testing.assert_allclose(hypervolume_history(good, poor), [1.1 * 0.85, 1.1 * 1.1 - 0.25**2])
+    np.testing.assert_allclose(
+        hypervolume_history(poor, good), [0.35 * 0.1, 0.35 * 0.1 + 0.1 * 0.25]
+    )
+
+
+def test_a_baseline_of_other_objectives_is_refused() -> None:
+    two, other = made_by_hand([MIN, MIN], [(1, 2)]), made_by_hand([MIN, MAX], [(1, 2)])
+    with pytest.raises(StudyError, match=r"--baseline: study .* has other objectives"):
+        hypervolume_history(two, other)

@@ -217,10 +217,16 @@ def rescore(arguments: argparse.Namespace) -> int:
 def report(arguments: argparse.Namespace) -> int:
     """Write one HTML page."""
     from vaeopt.report.page import write_report
+    from vaeopt.study.file import open_study
     from vaeopt.study.session import prepare
+    from vaeopt.study.storage import load_study
 
     file, study = _load(arguments)
-    page = write_report(study, prepare(file), arguments.out or file.folder / "report")
+    baseline = None
+    if arguments.baseline is not None:
+        baseline = load_study(open_study(arguments.baseline))
+    out = arguments.out or file.folder / "report"
+    page = write_report(study, prepare(file), out, baseline=baseline)
     print(f"wrote {page}")
     return 0
 

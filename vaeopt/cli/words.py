@@ -120,6 +120,11 @@ def parser() -> argparse.ArgumentParser:
 
     sub = verb("report", verbs.report, "write one HTML page with tables and figures")
     out(sub, "folder (default: report/ beside the study file)")
+    sub.add_argument(
+        "--baseline",
+        metavar="STUDY",
+        help="draw the hypervolume of this study too, e.g. the same one by random search",
+    )
     storage(sub)
 
     sub = verb("export", verbs.export, "write key points, record and model of a trial")

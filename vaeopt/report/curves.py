@@ -10,12 +10,13 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from vaeopt.core.types import Floats
-from vaeopt.report.palette import component_colour
+from vaeopt.report.palette import INFEASIBLE, component_colour
 from vaeopt.study.access import metric_names, trials_frame
+from vaeopt.study.hypervolume import hypervolume_history
 from vaeopt.study.pareto import feasible
 from vaeopt.study.records import scores_in, settings_of
 
-__all__ = ["CurvesInfo", "curves_info", "draw_curves", "picks_frame"]
+__all__ = ["CurvesInfo", "curves_info", "draw_curves", "draw_hypervolume", "picks_frame"]
 
 Row = dict[Hashable, Any]
 WINDOW, INVARIANCES = "patches.size_px", "vae.invariances"
@@ -125,6 +126,31 @@ def draw_curves(info: CurvesInfo) -> go.Figure:
         height=280 * rows,
         margin={"l": 50, "r": 20, "t": 40, "b": 50},
         legend={"orientation": "h", "y": 1 + 0.12 / max(rows, 1), "yanchor": "bottom"},
+    )
+    return figure
+
+
+def draw_hypervolume(study: optuna.Study, baseline: optuna.Study | None = None) -> go.Figure:
+    """Hypervolume against the number of finished trials, a baseline beside it."""
+    figure = go.Figure()
+    drawn = [(study, hypervolume_history(study, baseline), component_colour(0))]
+    if baseline is not None:
+        drawn.append((baseline, hypervolume_history(baseline, study), INFEASIBLE))
+    for one, history, colour in drawn:
+        figure.add_scatter(
+            x=np.arange(1, len(history) + 1),
+            y=history,
+            mode="lines",
+            line={"shape": "hv", "color": colour},
+            name=one.study_name,
+        )
+    figure.update_layout(
+        template="simple_white",
+        height=360,
+        margin={"l": 60, "r": 20, "t": 20, "b": 50},
+        xaxis_title="finished trials",
+        yaxis_title="hypervolume (scaled, reference 1.1)",
+        showlegend=True,
     )
     return figure
 

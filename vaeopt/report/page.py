@@ -11,7 +11,7 @@ import vaeopt
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import WorkflowRun
 from vaeopt.report import figures
-from vaeopt.report.curves import curves_info, draw_curves, picks_frame
+from vaeopt.report.curves import curves_info, draw_curves, draw_hypervolume, picks_frame
 from vaeopt.report.tables import best_frame
 from vaeopt.study.access import metric_names, trials_frame
 from vaeopt.study.pareto import compromise, finished
@@ -31,17 +31,26 @@ pre { background: #f5f5f5; padding: 1rem; overflow-x: auto; font-size: .85rem }
 """
 
 
-def write_report(study: optuna.Study, session: Session, out: Path) -> Path:
+def write_report(
+    study: optuna.Study, session: Session, out: Path, *, baseline: optuna.Study | None = None
+) -> Path:
     """Write ``report.html``, ``best.csv`` and ``trials.csv``; returns the page.
 
+    Args:
+        study: at least one finished trial.
+        session: of the same study file.
+        out: folder.
+        baseline: a study of the same objectives whose hypervolume is drawn beside, such as one by
+            random search.
+
     Raises:
-        StudyError: nothing is finished yet.
+        StudyError: nothing is finished yet, or the baseline has other objectives.
     """
     if not finished(study):
         raise StudyError(
             f"study {study.study_name!r} has no finished trial yet", remedy="run 'vaeopt optimize'"
         )
-    parts = [_head(study, session), *_study_part(study)]
+    parts = [_head(study, session), *_study_part(study, baseline)]
     chosen = compromise(study)
     if chosen is not None:
         run = restore(chosen, session)
@@ -86,7 +95,7 @@ def _head(study: optuna.Study, session: Session) -> str:
     )
 
 
-def _study_part(study: optuna.Study) -> list[str]:
+def _study_part(study: optuna.Study, baseline: optuna.Study | None) -> list[str]:
     several = len(study.directions) > 1
     table = best_frame(study)
     parts = ["<h2>Pareto front</h2>" if several else "<h2>Best trials</h2>"]
@@ -99,6 +108,8 @@ def _study_part(study: optuna.Study) -> list[str]:
     parts.append("<h2>History</h2>")
     for i in range(len(study.directions)):
         parts.append(_figure(figures.draw_history(figures.history_info(study, i))))
+    if several or baseline is not None:
+        parts.append(_figure(draw_hypervolume(study, baseline)))
     curves = curves_info(study)
     if curves.curves:
         parts += [

@@ -3,9 +3,10 @@
 import numpy as np
 import optuna
 
+from vaeopt.core.errors import StudyError
 from vaeopt.core.types import Floats
 from vaeopt.study.chebyshev import scaled
-from vaeopt.study.pareto import costs, finished, margin
+from vaeopt.study.pareto import costs, feasible, finished, margin
 
 __all__ = ["REFERENCE", "hypervolume", "hypervolume_history"]
 
@@ -53,14 +54,22 @@ def _non_dominated(points: Floats) -> Floats:
     return np.asarray(unique[no_worse.sum(axis=0) == 1])  # each point is no worse than itself
 
 
-def hypervolume_history(study: optuna.Study) -> Floats:
+def hypervolume_history(study: optuna.Study, baseline: optuna.Study | None = None) -> Floats:
     """Hypervolume after each finished trial, in the order of their numbers.
 
-    Objectives are scaled to [0, 1] by the extremes of all feasible trials of the study, so curves
-    of two studies compare only if these extremes do. The reference is 1.1 in every objective.
+    Objectives are scaled to [0, 1] by the extremes of all feasible trials, of the baseline too, so
+    that the histories of both compare: swap the two for the other one. The reference is 1.1 in
+    every objective.
+
+    Args:
+        study: with or without finished trials.
+        baseline: another study of the same objectives, by random search for example.
 
     Returns:
         (n_finished,) never falling, from 0 (nothing feasible yet) to at most 1.1 per objective.
+
+    Raises:
+        StudyError: the baseline has other objectives.
     """
     trials = finished(study)
     good = np.asarray([margin(trial) <= 0 for trial in trials], dtype=np.bool_)
@@ -68,7 +77,16 @@ def hypervolume_history(study: optuna.Study) -> Floats:
     if not good.any():
         return history
     values = costs(study, trials)
-    places = scaled(values, values[good])
+    range_of = values[good]
+    if baseline is not None:
+        if (baseline.metric_names, baseline.directions) != (study.metric_names, study.directions):
+            raise StudyError(
+                f"study {baseline.study_name!r} has other objectives than {study.study_name!r}",
+                setting="--baseline",
+                remedy="run the same study with another sampler",
+            )
+        range_of = np.vstack([range_of, costs(baseline, feasible(baseline))])
+    places = scaled(values, range_of)
     reference = np.full(values.shape[1], REFERENCE)
     front, volume = places[:0], 0.0
     for i, place in enumerate(places):
