@@ -91,8 +91,8 @@ class _Network:
 def _slope(pixels: Tensor, logits: Tensor, likelihood: str, gaussian_sd: float) -> Tensor:
     """Slope of a pixel's loss by its logit."""
     mean = torch.sigmoid(logits)
-    if likelihood == "gaussian":
-        return (mean - pixels) / gaussian_sd**2 * mean * (1 - mean)
+    if likelihood == "gaussian":  # 1 - mean would round to 0
+        return (mean - pixels) / gaussian_sd**2 * mean * torch.sigmoid(-logits)
     if likelihood == "bernoulli":
         return mean - pixels
     near = logits.abs() < _NEAR_ZERO

@@ -75,7 +75,7 @@ class _OnePass(torch.autograd.Function):
         return per_patch.sum(), per_patch
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch's stub
+    @once_differentiable
     def backward(ctx: Any, by_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         return (None, None, *(by_total * gradient for gradient in ctx.saved_tensors))
 
@@ -83,4 +83,7 @@ class _OnePass(torch.autograd.Function):
 def as_graph(engine: Engine, problem: Problem) -> SpatialNll:
     """The answer of an engine, differentiable by the arrays of the network."""
     wanted: Sequence[Tensor] = (problem.linear, problem.offset, *problem.parameters)
-    return SpatialNll(*_OnePass.apply(engine, problem, *wanted))
+    if not torch.is_grad_enabled():
+        per_patch = engine(problem, False).per_patch
+        return SpatialNll(per_patch.sum(), per_patch)
+    return SpatialNll(*_OnePass.apply(engine, problem, *wanted))  # type: ignore[no-untyped-call]  # torch's stub
