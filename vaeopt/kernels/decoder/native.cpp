@@ -68,9 +68,10 @@ typedef float Vec __attribute__((vector_size(LANES * 4), may_alias));
 typedef int32_t IVec __attribute__((vector_size(LANES * 4), may_alias));
 
 constexpr int64_t STRIP = 64;  // rows that go through the network together
+constexpr int64_t BLOCK = 32;  // rows and columns of a product that are finished together
 constexpr int64_t PAD = 16;    // floats after each row, so that rows do not share cache sets
 
-inline Vec splat(float x) { return Vec{} + x; }
+inline Vec splat(float x) { return x - Vec{}; }  // not x + 0, which turns -0 into 0
 inline Vec& at(float* p) { return *reinterpret_cast<Vec*>(p); }
 inline const Vec& at(const float* p) { return *reinterpret_cast<const Vec*>(p); }
 inline float sum(Vec v) {
@@ -311,19 +312,27 @@ public:
         at(p + ld_) = y;
     }
     void slopes_done(int64_t) {}
-    void forward(int64_t l, const Weights& w, float* c) {
+    template <class Finish>
+    void forward(int64_t l, const Weights& w, float* c, Finish finish) {
         product<false>(c, ld_, values_[l] + first_ * ld_, ld_, 1, w.transposed, ld_, STRIP, wide_,
                        wide_);
+        finish_all(finish);
     }
-    void backward(int64_t l, const Weights& w, float* c) {
+    template <class Finish>
+    void backward(int64_t l, const Weights& w, float* c, Finish finish) {
         product<false>(c, ld_, slopes_[l] + first_ * ld_, ld_, 1, w.plain, ld_, STRIP, wide_,
                        wide_);
+        finish_all(finish);
     }
     void weight_slope(int64_t l, int64_t rows, float* c) {
         product<true>(c, ld_, slopes_[l], 1, ld_, values_[l], ld_, wide_, wide_, rows);
     }
 
 private:
+    template <class Finish> void finish_all(Finish finish) {
+        for (int64_t j = 0; j < wide_; j += BLOCK)
+            for (int64_t i = 0; i < STRIP; i += BLOCK) finish(i, j);
+    }
     int64_t wide_, ld_, first_ = 0;
     std::vector<float*> values_, slopes_;
 };
@@ -422,9 +431,10 @@ struct alignas(64) TileShapes {
 struct VectorProducts {
     static void begin() {}
     static void end() {}
-    template <bool ADD>
+    template <bool ADD, class Finish>
     static void product(float* c, int64_t ldc, const int32_t* a, int64_t lda, const int32_t* b,
-                        int64_t ldb, int64_t rows, int64_t columns, int64_t inner) {
+                        int64_t ldb, int64_t rows, int64_t columns, int64_t inner,
+                        Finish finish) {
         for (int64_t j = 0; j < columns; j += 32)
             for (int64_t i = 0; i < rows; i += 8) {
                 __m512 acc[8][2];
@@ -448,6 +458,7 @@ struct VectorProducts {
                 for (int m = 0; m < 8; ++m)
                     for (int v = 0; v < 2; ++v)
                         _mm512_store_ps(c + (i + m) * ldc + j + 16 * v, acc[m][v]);
+                if (i % BLOCK == BLOCK - 8) finish(i - i % BLOCK, j);
             }
     }
 };
@@ -459,10 +470,12 @@ struct TileProducts {
         _tile_loadconfig(&shapes);
     }
     static void end() { _tile_release(); }
-    template <bool ADD>
+    template <bool ADD, class Finish>
     static void product(float* c, int64_t ldc, const int32_t* a, int64_t lda, const int32_t* b,
-                        int64_t ldb, int64_t rows, int64_t columns, int64_t inner) {
+                        int64_t ldb, int64_t rows, int64_t columns, int64_t inner,
+                        Finish finish) {
         const int64_t sc = ldc * 4, sa = lda * 4, sb = ldb * 4;
+        int64_t last_i = -1, last_j = 0;
         for (int64_t j = 0; j < columns; j += 32)
             for (int64_t i = 0; i < rows; i += 32) {
                 float *c0 = c + i * ldc + j, *c1 = c0 + 16 * ldc;
@@ -488,18 +501,22 @@ struct TileProducts {
                     _tile_dpbf16ps(2, 5, 6);
                     _tile_dpbf16ps(3, 5, 7);
                 }
+                // While the tile unit works, the rest of the core finishes the last block.
+                if (last_i >= 0) finish(last_i, last_j);
+                last_i = i, last_j = j;
                 _tile_stored(0, c0, sc);
                 _tile_stored(1, c0 + 16, sc);
                 _tile_stored(2, c1, sc);
                 _tile_stored(3, c1 + 16, sc);
             }
+        finish(last_i, last_j);
     }
 };
 #endif
 
 template <class Products> class Bf16 {
 public:
-    static constexpr int64_t TILE = 4 * STRIP;
+    static constexpr int64_t TILE = 2 * STRIP;
     static constexpr bool ROUNDS = true;
 
     struct Weights {
@@ -529,9 +546,11 @@ public:
 
     Bf16(Arena& arena, int64_t width, int64_t depth)
         : wide_(padded(width)), ld_(wide_ + PAD), ld_rows_(wide_ / 2 + PAD) {
-        slope_rows_ = arena.take<int32_t>(STRIP * ld_rows_);
+        for (int i = 0; i < 2; ++i) {  // what goes in and what comes out of a product
+            value_rows_[i] = arena.take<int32_t>(STRIP * ld_rows_);
+            slope_rows_[i] = arena.take<int32_t>(STRIP * ld_rows_);
+        }
         slope_pairs_ = arena.take<int32_t>(STRIP / 2 * ld_);
-        value_rows_ = arena.take<int32_t>(STRIP * ld_rows_);
         for (int64_t l = 0; l < depth; ++l) {
             value_pairs_.push_back(arena.take<int32_t>(TILE / 2 * ld_));
             slope_columns_.push_back(arena.take<int32_t>(wide_ * (TILE / 2 + PAD)));
@@ -543,7 +562,7 @@ public:
     static Vec tanh(Vec x) { return tanh_rounded(x); }
     void put_value(int64_t l, int64_t row, int64_t j, Vec x, Vec y) {
         const __m512i two = round_rows(x, y);
-        store_rows(value_rows_ + row * ld_rows_ + j / 2, ld_rows_, two);
+        store_rows(value_rows_[l % 2] + row * ld_rows_ + j / 2, ld_rows_, two);
         _mm512_store_si512(value_pairs_[l] + (first_ + row) / 2 * ld_ + j, pair_rows(two));
     }
     void get_value(int64_t l, int64_t row, int64_t j, Vec& x, Vec& y) const {
@@ -551,9 +570,9 @@ public:
         x = _mm512_castsi512_ps(_mm512_slli_epi32(two, 16));
         y = _mm512_castsi512_ps(_mm512_and_si512(two, _mm512_set1_epi32(int(0xffff0000u))));
     }
-    void put_slope(int64_t, int64_t row, int64_t j, Vec x, Vec y) {
+    void put_slope(int64_t l, int64_t row, int64_t j, Vec x, Vec y) {
         const __m512i two = round_rows(x, y);
-        store_rows(slope_rows_ + row * ld_rows_ + j / 2, ld_rows_, two);
+        store_rows(slope_rows_[l % 2] + row * ld_rows_ + j / 2, ld_rows_, two);
         _mm512_store_si512(slope_pairs_ + row / 2 * ld_ + j, pair_rows(two));
     }
     void slopes_done(int64_t l) {
@@ -563,17 +582,18 @@ public:
                 transpose16(slope_pairs_ + row * ld_ + j, ld_,
                             slope_columns_[l] + j * ld + first_ / 2 + row, ld);
     }
-    void forward(int64_t, const Weights& w, float* c) {
-        Products::template product<false>(c, ld_, value_rows_, ld_rows_, w.transposed, ld_, STRIP,
-                                          wide_, wide_);
+    template <class Finish> void forward(int64_t l, const Weights& w, float* c, Finish finish) {
+        Products::template product<false>(c, ld_, value_rows_[l % 2], ld_rows_, w.transposed, ld_,
+                                          STRIP, wide_, wide_, finish);
     }
-    void backward(int64_t, const Weights& w, float* c) {
-        Products::template product<false>(c, ld_, slope_rows_, ld_rows_, w.plain, ld_, STRIP,
-                                          wide_, wide_);
+    template <class Finish> void backward(int64_t l, const Weights& w, float* c, Finish finish) {
+        Products::template product<false>(c, ld_, slope_rows_[l % 2], ld_rows_, w.plain, ld_,
+                                          STRIP, wide_, wide_, finish);
     }
     void weight_slope(int64_t l, int64_t rows, float* c) {
         Products::template product<true>(c, ld_, slope_columns_[l], TILE / 2 + PAD,
-                                         value_pairs_[l], ld_, wide_, wide_, rows);
+                                         value_pairs_[l], ld_, wide_, wide_, rows,
+                                         [](int64_t, int64_t) {});
     }
 
 private:
@@ -583,7 +603,7 @@ private:
                            _mm512_extracti64x4_epi64(two, 1));
     }
     int64_t wide_, ld_, ld_rows_, first_ = 0;
-    int32_t *value_rows_, *slope_rows_, *slope_pairs_;
+    int32_t *value_rows_[2], *slope_rows_[2], *slope_pairs_;
     std::vector<int32_t*> value_pairs_, slope_columns_;
 };
 
@@ -674,22 +694,24 @@ private:
         find_rows(start, valid);
         first_layer();
         for (int64_t l = 0; l + 1 < q_.depth; ++l) {
-            engine_.forward(l, common_.weights[l], c_);
-            hidden_layer(l);
+            engine_.forward(l, common_.weights[l], c_,
+                            [this, l](int64_t i, int64_t j) { hidden_layer(l, i, j); });
         }
-        engine_.forward(q_.depth - 1, common_.weights[q_.depth - 1], c_);
-        logits();
+        std::memset(totals_, 0, sizeof totals_);
+        engine_.forward(q_.depth - 1, common_.weights[q_.depth - 1], c_,
+                        [this](int64_t i, int64_t j) { last_layer(i, j); });
+        for (int64_t r = 0; r < STRIP; ++r) logit_[r] = sum(at(totals_[r])) + *q_.out_bias;
         losses(start, valid);
         if (!q_.gradients) return;
         output_slopes();
         engine_.slopes_done(q_.depth - 1);
         for (int64_t l = q_.depth - 1; l > 0; --l) {
-            engine_.backward(l, common_.weights[l], c_);
-            hidden_slopes(l);
+            engine_.backward(l, common_.weights[l], c_,
+                             [this, l](int64_t i, int64_t j) { hidden_slopes(l, i, j); });
             engine_.slopes_done(l - 1);
         }
-        engine_.backward(0, common_.weights[0], c_);
-        pose_slopes(valid);
+        engine_.backward(0, common_.weights[0], c_,
+                         [this, valid](int64_t i, int64_t j) { pose_slopes(valid, i, j); });
     }
     void find_rows(int64_t start, int64_t valid) {
         int64_t s = start / q_.pixels, p = start % q_.pixels;
@@ -716,26 +738,23 @@ private:
             }
         }
     }
-    void hidden_layer(int64_t l) {
-        for (int64_t r = 0; r < STRIP; r += 2)
-            for (int64_t j = 0; j < wide_; j += LANES) {
+    void hidden_layer(int64_t l, int64_t i, int64_t first) {
+        for (int64_t r = i; r < i + BLOCK; r += 2)
+            for (int64_t j = first; j < first + BLOCK; j += LANES) {
                 const Vec bias = at(common_.biases[l] + j);
                 const float* c = c_ + r * ld_ + j;
                 engine_.put_value(l + 1, r, j, Engine::tanh(at(c) + bias),
                                   Engine::tanh(at(c + ld_) + bias));
             }
     }
-    void logits() {  // and the values of the last layer, in place
+    void last_layer(int64_t i, int64_t first) {  // values in place, and their part of the logits
         const float* bias = common_.biases[q_.depth - 1];
-        for (int64_t r = 0; r < STRIP; ++r) {
-            Vec total = {};
-            for (int64_t j = 0; j < wide_; j += LANES) {
+        for (int64_t r = i; r < i + BLOCK; ++r)
+            for (int64_t j = first; j < first + BLOCK; j += LANES) {
                 Vec& c = at(c_ + r * ld_ + j);
                 c = Engine::tanh(c + at(bias + j));
-                total += c * at(common_.out_weight + j);
+                at(totals_[r]) += c * at(common_.out_weight + j);
             }
-            logit_[r] = sum(total) + *q_.out_bias;
-        }
     }
     void losses(int64_t start, int64_t valid) {
         alignas(64) float target[STRIP], loss[STRIP];
@@ -771,47 +790,52 @@ private:
             at(bias_sum(l) + j) += by_bias;
         }
     }
-    void hidden_slopes(int64_t l) {  // of layer l - 1, from the product with the weights of l
-        for (int64_t j = 0; j < wide_; j += LANES) {
+    // Of layer l - 1, from the product with the weights of layer l.
+    void hidden_slopes(int64_t l, int64_t i, int64_t first) {
+        for (int64_t j = first; j < first + BLOCK; j += LANES) {
             Vec by_bias = {};
-            for (int64_t r = 0; r < STRIP; r += 2) {
-                Vec x, y;
-                engine_.get_value(l, r, j, x, y);
-                const Vec cx = at(c_ + r * ld_ + j), cy = at(c_ + (r + 1) * ld_ + j);
-                const Vec dx = cx - cx * (x * x), dy = cy - cy * (y * y);
+            for (int64_t r = i; r < i + BLOCK; r += 2) {
+                Vec dx, dy;
+                slopes(l, r, j, dx, dy);
                 by_bias += dx + dy;
                 engine_.put_slope(l - 1, r, j, dx, dy);
             }
             at(bias_sum(l - 1) + j) += by_bias;
         }
     }
-    void pose_slopes(int64_t valid) {
-        for (int64_t j = 0; j < wide_; j += LANES)
-            for (int64_t r = 0; r < STRIP; r += 2) {
-                Vec x, y;
-                engine_.get_value(0, r, j, x, y);
-                Vec &cx = at(c_ + r * ld_ + j), &cy = at(c_ + (r + 1) * ld_ + j);
-                cx = cx - cx * (x * x);
-                cy = cy - cy * (y * y);
+    void slopes(int64_t l, int64_t r, int64_t j, Vec& dx, Vec& dy) const {
+        Vec x, y;
+        engine_.get_value(l, r, j, x, y);
+        const Vec cx = at(c_ + r * ld_ + j), cy = at(c_ + (r + 1) * ld_ + j);
+        dx = cx - cx * (x * x);
+        dy = cy - cy * (y * y);
+    }
+    void pose_slopes(int64_t valid, int64_t i, int64_t first) {
+        for (int64_t j = first; j < first + BLOCK; j += LANES)
+            for (int64_t r = i; r < i + BLOCK; r += 2) {
+                Vec dx, dy;
+                slopes(0, r, j, dx, dy);
+                at(c_ + r * ld_ + j) = dx;
+                at(c_ + (r + 1) * ld_ + j) = dy;
             }
-        for (int64_t r = 0; r < valid;) {
-            int64_t end = r + 1;
-            while (end < valid && rows_[end].pose == rows_[r].pose) ++end;
-            for (int64_t j = 0; j < wide_; j += LANES) {
-                Vec down = {}, left = {}, plain = {};
-                for (int64_t i = r; i < end; ++i) {
-                    const Vec d = at(c_ + i * ld_ + j);
-                    down += d * rows_[i].down;
-                    left += d * rows_[i].left;
-                    plain += d;
-                }
-                float* slope = rows_[r].pose_slope + j;
-                at(slope) += down;
-                at(slope + wide_) += left;
-                at(slope + 2 * wide_) += plain;
-            }
-            r = end;
+        const int64_t stop = std::min(valid, i + BLOCK);
+        for (int64_t r = i, end; r < stop; r = end) {
+            for (end = r + 1; end < stop && rows_[end].pose == rows_[r].pose;) ++end;
+            for (int64_t j = first; j < first + BLOCK; j += LANES) add_pose_slopes(r, end, j);
         }
+    }
+    void add_pose_slopes(int64_t start, int64_t end, int64_t j) {  // rows of one patch
+        Vec down = {}, left = {}, plain = {};
+        for (int64_t r = start; r < end; ++r) {
+            const Vec d = at(c_ + r * ld_ + j);
+            down += d * rows_[r].down;
+            left += d * rows_[r].left;
+            plain += d;
+        }
+        float* slope = rows_[start].pose_slope + j;
+        at(slope) += down;
+        at(slope + wide_) += left;
+        at(slope + 2 * wide_) += plain;
     }
 
     const Problem& q_;
@@ -821,6 +845,7 @@ private:
     float *pose_, *pose_slope_, *zeros_, *c_, *sums_;
     std::vector<double> losses_;
     Row rows_[STRIP];
+    alignas(64) float totals_[STRIP][LANES];
     alignas(64) float logit_[STRIP];
     alignas(64) float slope_[STRIP];
 };
