@@ -77,7 +77,7 @@ class _OnePass(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, None, *(by_total * gradient for gradient in ctx.saved_tensors))
+        return (None, None, *torch._foreach_mul(ctx.saved_tensors, by_total))
 
 
 def as_graph(engine: Engine, problem: Problem) -> SpatialNll:
