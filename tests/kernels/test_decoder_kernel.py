@@ -294,6 +294,24 @@ def test_the_value_alone_is_the_same(engine: str, precision: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ["reference", "fast", "native"])
+def test_shapes_that_do_not_fit_are_refused(engine: str) -> None:
+    """A compiled kernel would read beyond the end of an array."""
+    batch = _batch(3, 5, 16, 2).rounded()
+    wrong = [
+        replace(batch, linear=batch.linear[:2]),
+        replace(batch, offset=batch.offset[:, :8]),
+        replace(batch, hidden=[]),
+        replace(batch, hidden=[(batch.hidden[0][0][:8], batch.hidden[0][1])]),
+        replace(batch, out=(batch.out[0][:, :8], batch.out[1])),
+        replace(batch, grid=batch.grid[:24]),
+        replace(batch, pixels=batch.pixels[:, :24]),
+    ]
+    for mistaken in wrong:
+        with pytest.raises(ValueError, match="expected arrays of shapes"):
+            _ask(mistaken, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast", "native"])
 def test_one_unit_and_one_pixel_by_hand(engine: str) -> None:
     """h = tanh(.5), then tanh(2 h - .3), logit 1.5 h + .25; the pixel is .4."""
     _needs(engine, "float32")

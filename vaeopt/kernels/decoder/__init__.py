@@ -54,6 +54,9 @@ def spatial_nll(
 
     Returns:
         Total and parts [nats].
+
+    Raises:
+        ValueError: shapes that do not fit together.
     """
     if precision == "auto":
         precision = "bf16" if engine in ("auto", "native") and native.has_bf16() else "float32"

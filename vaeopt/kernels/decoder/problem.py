@@ -38,6 +38,17 @@ class Problem:
     gaussian_sd: float
     precision: str
 
+    def __post_init__(self) -> None:
+        # A compiled kernel would read beyond the end of an array.
+        n, width = self.offset.shape
+        n_pixels = len(self.grid)
+        layer = [(width, width), (width,)]
+        shapes = [(n, width, 2), (n, width), *layer * (len(self.parameters) // 2 - 1)]
+        shapes += [(1, width), (1,), (n_pixels, 2), (n, n_pixels)]
+        found = [tuple(t.shape) for t in self.tensors]
+        if found != shapes or len(self.parameters) < 4:
+            raise ValueError(f"expected arrays of shapes {shapes}, got {found}")
+
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All arrays."""
