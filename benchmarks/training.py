@@ -35,7 +35,7 @@ from vaeopt.kernels.decoder import native
 from vaeopt.stages.vae.invariances import compose
 from vaeopt.stages.vae.model import InvariantVae, build
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.train import _epoch
+from vaeopt.stages.vae.train import _epoch, _threads_for
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 BATCH, WIDTH, BATCHES_PER_EPOCH = 128, 128, 4
@@ -122,7 +122,8 @@ def our_steps(settings: VaeSettings, size_px: int, data: Tensor) -> Callable[[],
     generator = torch.Generator().manual_seed(0)
 
     def steps() -> int:
-        _epoch(model, optimizer, data, generator)
+        with _threads_for(settings, data.device) as threads:
+            _epoch(model, optimizer, data, generator, threads)
         return BATCHES_PER_EPOCH
 
     return steps
@@ -165,12 +166,10 @@ def measure(name: str, size_px: int, rounds: int, threads: int) -> dict[str, Any
     clock = clock_for(threads)
     for turn in range(rounds + 1):
         for label, steps in entrants.items():
-            torch.set_num_threads(1 if label == "plain" else threads)
             start = clock()
             done = steps()
             if turn > 0:  # the first round warms up
                 times[label].append((clock() - start) / done * 1e3)
-    torch.set_num_threads(threads)
     return {
         "invariances": name,
         "window_px": size_px,

@@ -218,20 +218,14 @@ def test_a_batch_is_the_sum_of_its_patches(engine: str, precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("team", [None, "own"])
-def test_threads_share_the_patches(
-    precision: str, team: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With torch's team of threads where there is one, and with threads of the kernel's own."""
+def test_threads_share_the_patches(precision: str) -> None:
     _needs("native", precision)
-    if team == "own":
-        monkeypatch.setattr(native, "_team", lambda: None)
     batch = _batch(7, 6, 32, 2).rounded()
     alone, expected = _gradients(batch, engine="native", precision=precision)
     for threads in (2, 3, 16):
-        torch.set_num_threads(threads)
         (shared, found), (_, again) = (
-            _gradients(batch, engine="native", precision=precision) for _ in range(2)
+            _gradients(batch, engine="native", precision=precision, threads=threads)
+            for _ in range(2)
         )
         assert torch.equal(shared.per_patch, alone.per_patch)
         assert all(map(torch.equal, found, again))
@@ -385,3 +379,16 @@ def test_auto_precision_is_bf16_only_where_the_kernel_has_it(
         found = _ask(batch, precision="auto")
         expected = _ask(batch, engine="fast", precision="bf16" if has else "float32")
         assert torch.equal(found.total, expected.total)
+
+
+def test_the_kernel_runs_on_the_cpu_if_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    for compiled, bf16 in ((False, False), (True, False), (True, True)):
+        monkeypatch.setattr(native, "library", lambda compiled=compiled: compiled or None)
+        monkeypatch.setattr(native, "has_bf16", lambda bf16=bf16: bf16)
+        for engine in ("auto", "native"):
+            assert decoder.runs_native(engine, "float32", cpu) == compiled
+            assert decoder.runs_native(engine, "auto", cpu) == compiled
+            assert decoder.runs_native(engine, "bf16", cpu) == bf16
+        assert not decoder.runs_native("fast", "float32", cpu)
+        assert not decoder.runs_native("auto", "float32", torch.device("cuda"))

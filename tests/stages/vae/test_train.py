@@ -213,3 +213,17 @@ def test_bf16_products_train_nearly_the_same_model(patches: Patches, engine: str
     found = train(_settings(precision="bf16", **common), patches, seeds=Seeds(0, 1)).loss_nats
     assert not np.array_equal(found, expected)
     np.testing.assert_allclose(found, expected, rtol=0.01)
+
+
+@pytest.mark.parametrize("engine", ["fast", "native"])
+@pytest.mark.parametrize("invariances", ["none", "rotation"])
+def test_training_leaves_the_number_of_threads(
+    patches: Patches, invariances: str, engine: str
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        train(_settings(invariances=invariances, engine=engine), patches, seeds=Seeds(0, 1))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -5,16 +5,24 @@ import logging
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from vaeopt.kernels.decoder import fast, native, reference
 from vaeopt.kernels.decoder.problem import Problem, SpatialNll, as_graph
 
-__all__ = ["EngineName", "Precision", "SpatialNll", "spatial_nll"]
+__all__ = ["EngineName", "Precision", "SpatialNll", "runs_native", "spatial_nll"]
 
 EngineName = Literal["auto", "reference", "fast", "native"]
 Precision = Literal["float32", "bf16", "auto"]
 _log = logging.getLogger(__name__)
+
+
+def runs_native(engine: EngineName, precision: Precision, device: torch.device) -> bool:
+    """Whether the compiled kernel answers for float32 arrays on a device."""
+    if engine not in ("auto", "native") or device.type != "cpu":
+        return False
+    return native.runs("float32" if precision == "auto" else precision)
 
 
 def spatial_nll(
@@ -29,6 +37,7 @@ def spatial_nll(
     gaussian_sd: float = 0.5,
     engine: EngineName = "auto",
     precision: Precision = "float32",
+    threads: int | None = None,
 ) -> SpatialNll:
     """Negative log-likelihood of a batch under the spatial decoder (semantics 1.4).
 
@@ -51,6 +60,7 @@ def spatial_nll(
         precision: numbers that products are taken of: ``float32`` (the arrays' own), ``bf16``
             (sums stay float32), or ``auto``: bf16 where the compiled kernel has instructions for
             it. ``reference`` always uses the arrays' own.
+        threads: of the compiled kernel; as many as torch has if left out.
 
     Returns:
         Total and parts [nats].
@@ -61,7 +71,9 @@ def spatial_nll(
     if precision == "auto":
         precision = "bf16" if engine in ("auto", "native") and native.has_bf16() else "float32"
     parameters = tuple(t for layer in (*hidden, out) for t in layer)
-    problem = Problem(linear, offset, parameters, grid, pixels, likelihood, gaussian_sd, precision)
+    problem = Problem(
+        linear, offset, parameters, grid, pixels, likelihood, gaussian_sd, precision, threads
+    )
     if engine == "reference":
         return reference.spatial_nll(problem)
     if engine == "fast":

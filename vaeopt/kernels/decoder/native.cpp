@@ -34,9 +34,6 @@
 // ---- what the caller hands over; the same fields, in the same order, stand in native.py
 
 extern "C" {
-using Task = void (*)(void*);
-using Parallel = void (*)(Task, void*, unsigned threads, unsigned flags);
-
 struct Problem {
     int64_t patches, pixels, width, depth;
     int64_t likelihood;  // 0 bernoulli, 1 continuous-bernoulli, 2 gaussian
@@ -49,7 +46,6 @@ struct Problem {
     float *linear_slope, *offset_slope;           // as what they are slopes by
     float *const *weight_slopes, *const *bias_slopes;
     float *out_weight_slope, *out_bias_slope;
-    Parallel parallel;  // runs a task on a team of threads; null: threads are started here
 };
 }
 
@@ -855,10 +851,9 @@ private:
 template <class Engine> struct Team {
     std::vector<std::unique_ptr<Share<Engine>>> shares;
     std::atomic<size_t> next{0};
-    // Whoever comes takes the next share: a team may have fewer threads than were asked for.
-    static void work(void* self) {
-        auto& team = *static_cast<Team*>(self);
-        for (size_t i; (i = team.next++) < team.shares.size();) team.shares[i]->run();
+    // Whoever comes takes the next share: on a busy machine a thread may come late.
+    void work() {
+        for (size_t i; (i = next++) < shares.size();) shares[i]->run();
     }
 };
 
@@ -916,17 +911,10 @@ template <class Engine> void solve(const Problem& q) {
     Common<Engine> common{q, {}, {}, nullptr};
     Team<Engine> team;
     lay_out(arena, common, team);
-    const size_t shares = team.shares.size();
-    if (shares == 1) {
-        Team<Engine>::work(&team);
-    } else if (q.parallel) {
-        q.parallel(&Team<Engine>::work, &team, unsigned(shares), 0);
-    } else {
-        std::vector<std::thread> threads;
-        for (size_t i = 1; i < shares; ++i) threads.emplace_back(&Team<Engine>::work, &team);
-        Team<Engine>::work(&team);
-        for (auto& thread : threads) thread.join();
-    }
+    std::vector<std::thread> helpers;
+    for (size_t i = 1; i < team.shares.size(); ++i) helpers.emplace_back([&team] { team.work(); });
+    team.work();
+    for (auto& helper : helpers) helper.join();
     if (q.gradients) write_sums(q, team);
 }
 

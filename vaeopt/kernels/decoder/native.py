@@ -1,9 +1,7 @@
 """The same in one compiled pass over tiles of pixels; see ``native.cpp``."""
 
 import ctypes
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,13 +9,13 @@ from torch import Tensor
 from vaeopt.kernels.decoder.build import library
 from vaeopt.kernels.decoder.problem import Answer, Problem, is_bf16
 
-__all__ = ["evaluate", "has_bf16", "why_not"]
+__all__ = ["evaluate", "has_bf16", "runs", "why_not"]
 
 _LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian")
 _INTEGERS = "patches pixels width depth likelihood bf16 threads gradients"
 _ARRAYS = (
     "linear offset grid image weights biases out_weight out_bias nll linear_slope offset_slope "
-    "weight_slopes bias_slopes out_weight_slope out_bias_slope parallel"
+    "weight_slopes bias_slopes out_weight_slope out_bias_slope"
 )
 
 
@@ -37,6 +35,11 @@ def has_bf16() -> bool:
     return compiled is not None and compiled.vaeopt_bf16() > 0
 
 
+def runs(precision: str) -> bool:
+    """Whether there is a kernel for float32 arrays on the CPU and this precision."""
+    return has_bf16() if is_bf16(precision) else library() is not None
+
+
 def why_not(problem: Problem) -> str:
     """What keeps the kernel from this problem, in a few words; empty if nothing does."""
     if any(t.device.type != "cpu" for t in problem.tensors):
@@ -45,24 +48,7 @@ def why_not(problem: Problem) -> str:
         return "arrays are not float32"
     if library() is None:
         return "the kernel could not be compiled"
-    if is_bf16(problem.precision) and not has_bf16():
-        return "the processor has no bf16 products"
-    return ""
-
-
-@functools.cache
-def _team() -> int | None:
-    """Address of the function by which torch starts its own threads, where it is GNU's.
-
-    A second team would compete with torch's threads, which wait for work without sleeping.
-    """
-    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*")):
-        try:
-            found = ctypes.cast(ctypes.CDLL(str(path)).GOMP_parallel, ctypes.c_void_p)
-        except (OSError, AttributeError):
-            continue
-        return found.value
-    return None
+    return "" if runs(problem.precision) else "the processor has no bf16 products"
 
 
 def _addresses(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
@@ -100,13 +86,12 @@ def evaluate(problem: Problem, gradients: bool) -> Answer:
     request = _Problem(
         *(*image.shape, offset.shape[1], len(hidden) // 2),
         _LIKELIHOODS.index(problem.likelihood),
-        *(is_bf16(problem.precision), torch.get_num_threads(), gradients),
+        *(is_bf16(problem.precision), problem.threads or torch.get_num_threads(), gradients),
         problem.gaussian_sd,
         *(t.data_ptr() for t in (linear, offset, grid, image)),
         *(weights, biases, out_weight.data_ptr(), out_bias.data_ptr(), nll.data_ptr()),
         *(by_linear.data_ptr(), by_offset.data_ptr(), by_weights, by_biases),
         *(t.data_ptr() for t in by_hidden[-2:] or (offset, offset)),
-        _team(),
     )
     if compiled.vaeopt_spatial_nll(ctypes.byref(request)) != 0:
         raise MemoryError("no memory for the tiles of the spatial decoder")

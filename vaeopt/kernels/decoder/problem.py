@@ -37,6 +37,7 @@ class Problem:
     likelihood: str
     gaussian_sd: float
     precision: str
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         # A compiled kernel would read beyond the end of an array.

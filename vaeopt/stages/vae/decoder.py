@@ -82,6 +82,7 @@ class SpatialDecoder(nn.Module):
         gaussian_sd: float,
         engine: EngineName,
         precision: Precision,
+        threads: int | None,
     ) -> Tensor:
         """NLL of a whole batch [nats], () with gradients; no activation of a pixel is stored.
 
@@ -101,6 +102,7 @@ class SpatialDecoder(nn.Module):
             gaussian_sd=gaussian_sd,
             engine=engine,
             precision=precision,
+            threads=threads,
         ).total
 
     def _parts(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:

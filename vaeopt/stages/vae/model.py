@@ -52,8 +52,13 @@ class InvariantVae(nn.Module):
         sample = mean + std * noise
         return self._nll(patches, sample).sum(-1) + self._penalty(mean, std, noise).sum(-1)
 
-    def loss_sum(self, patches: Tensor, noise: Tensor) -> Tensor:
+    def loss_sum(self, patches: Tensor, noise: Tensor, *, threads: int | None = None) -> Tensor:
         """The sum of :meth:`loss` over a batch, by the engine and precision of the settings.
+
+        Args:
+            patches: (n, n_pixels) in [0, 1].
+            noise: (n, n_codes + latent_dim) standard normal draws.
+            threads: of the compiled kernel; as many as torch has if left out.
 
         Returns:
             () [nats]; gradients of any order but the first are not defined.
@@ -71,6 +76,7 @@ class InvariantVae(nn.Module):
                 gaussian_sd=settings.gaussian_sd,
                 engine=settings.engine,
                 precision=settings.precision,
+                threads=threads,
             )
         return nll + self._penalty(mean, std, noise).sum()
 
