@@ -52,7 +52,8 @@ class Session:
 def what_counts(workflow: Workflow) -> dict[str, Any]:
     """The settings that must not change; the same study may move to another machine."""
     table = workflow.to_table()
-    table["vae"].pop("device")
+    for name in ("device", "engine"):
+        table["vae"].pop(name)
     return table
 
 

@@ -109,3 +109,15 @@ def test_every_gradient_is_the_same(case: _Evaluated) -> None:
     for name, gradient in ours.items():
         assert gradient is not None
         _close(gradient, theirs[name])
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast", "native"])
+def test_the_training_loss_and_its_gradients_are_the_same(case: _Evaluated, engine: str) -> None:
+    case.model.settings = case.model.settings.model_copy(update={"engine": engine})
+    loss = case.model.loss_sum(case.patches, case.noise)
+    assert loss.item() == pytest.approx(float(case.arrays["loss"]), rel=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch's stub
+    theirs = {_ours(n[5:]): a for n, a in case.arrays.items() if n.startswith("grad/")}
+    for name, p in case.model.named_parameters():
+        assert p.grad is not None
+        _close(p.grad, theirs[name])

@@ -189,3 +189,41 @@ def test_a_healthy_training_is_not_flagged(patches: Patches) -> None:
 def test_a_gpu_that_is_not_there_is_found_before_training(patches: Patches) -> None:
     with pytest.raises(VaeoptError, match="device 'cuda:99' is not there"):
         train(_settings(device="cuda:99"), patches, seeds=Seeds(0, 1))
+
+
+# ---- engine and precision
+
+
+@pytest.mark.parametrize("engine", ["fast", "native"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous-bernoulli", "gaussian"])
+def test_engines_train_the_same_model(patches: Patches, engine: str, likelihood: str) -> None:
+    """Up to rounding, which a few epochs do not blow up."""
+    common: dict[str, Any] = {"invariances": "rotation+translation", "likelihood": likelihood}
+    expected = train(_settings(engine="reference", **common), patches, seeds=Seeds(0, 1))
+    found = train(_settings(engine=engine, **common), patches, seeds=Seeds(0, 1))
+    np.testing.assert_allclose(found.loss_nats, expected.loss_nats, rtol=1e-5)
+    for name, weight in expected.weights.items():
+        np.testing.assert_allclose(found.weights[name], weight, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["fast", "native"])
+def test_bf16_products_train_nearly_the_same_model(patches: Patches, engine: str) -> None:
+    common: dict[str, Any] = {"invariances": "rotation", "engine": engine, "epochs": 20}
+    expected = train(_settings(**common), patches, seeds=Seeds(0, 1)).loss_nats
+    found = train(_settings(precision="bf16", **common), patches, seeds=Seeds(0, 1)).loss_nats
+    assert not np.array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, rtol=0.01)
+
+
+@pytest.mark.parametrize("engine", ["fast", "native"])
+@pytest.mark.parametrize("invariances", ["none", "rotation"])
+def test_training_leaves_the_number_of_threads(
+    patches: Patches, invariances: str, engine: str
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        train(_settings(invariances=invariances, engine=engine), patches, seeds=Seeds(0, 1))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

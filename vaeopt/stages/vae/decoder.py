@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from vaeopt.kernels.decoder import EngineName, Precision, spatial_nll
 from vaeopt.kernels.grid import pixel_grid, transform
 from vaeopt.stages.vae.invariances import compose
 
@@ -63,12 +64,54 @@ class SpatialDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """(n, n_codes + latent_dim), codes first -> logits (n, n_pixels)."""
-        codes, content = latents[:, : self.n_codes], latents[:, self.n_codes :]
-        linear, offset = compose(self.invariances, codes, self.prior_sd)
+        linear, offset, content = self._parts(latents)
         seen = transform(self.grid, linear, offset)
         # Content is added per patch and broadcast over pixels rather than repeated in memory.
-        h = torch.tanh(self.coordinates(seen) + self.content(content).unsqueeze(1))
+        h = torch.tanh(self.coordinates(seen) + content.unsqueeze(1))
         for layer in self.hidden:
             h = layer(h).tanh()
         logits: Tensor = self.out(h).squeeze(-1)
         return logits
+
+    def nll_sum(
+        self,
+        latents: Tensor,
+        patches: Tensor,
+        *,
+        likelihood: str,
+        gaussian_sd: float,
+        engine: EngineName,
+        precision: Precision,
+        threads: int | None,
+    ) -> Tensor:
+        """NLL of a whole batch [nats], () with gradients; no activation of a pixel is stored.
+
+        The map of the coordinates and the first layer are one: W_c (L g + t) + b + W_z z is
+        (W_c L) g + (W_c t + b + W_z z).
+        """
+        linear, offset, content = self._parts(latents)
+        weight = self.coordinates.weight
+        return spatial_nll(
+            weight @ linear,
+            self.coordinates(offset) + content,
+            [_weights(layer) for layer in self.hidden],
+            _weights(self.out),
+            self.grid,
+            patches,
+            likelihood=likelihood,
+            gaussian_sd=gaussian_sd,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+        ).total
+
+    def _parts(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Affine map (n, 2, 2) and (n, 2), and what the content adds to the first layer."""
+        codes, content = latents[:, : self.n_codes], latents[:, self.n_codes :]
+        linear, offset = compose(self.invariances, codes, self.prior_sd)
+        return linear, offset, self.content(content)
+
+
+def _weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    assert isinstance(layer, nn.Linear)
+    return layer.weight, layer.bias

@@ -48,16 +48,54 @@ class InvariantVae(nn.Module):
         Returns:
             (n,) [nats]
         """
-        settings = self.settings
         mean, std = self.encoder(patches)
         sample = mean + std * noise
-        logits = self.decoder(sample)
-        nll = elbo.nll(patches, logits, settings.likelihood, gaussian_sd=settings.gaussian_sd)
-        if settings.kl_estimator == "analytic":
+        return self._nll(patches, sample).sum(-1) + self._penalty(mean, std, noise).sum(-1)
+
+    def loss_sum(self, patches: Tensor, noise: Tensor, *, threads: int | None = None) -> Tensor:
+        """The sum of :meth:`loss` over a batch, by the engine and precision of the settings.
+
+        Args:
+            patches: (n, n_pixels) in [0, 1].
+            noise: (n, n_codes + latent_dim) standard normal draws.
+            threads: of the compiled kernel; as many as torch has if left out.
+
+        Returns:
+            () [nats]; gradients of any order but the first are not defined.
+        """
+        settings, decoder = self.settings, self.decoder
+        mean, std = self.encoder(patches)
+        sample = mean + std * noise
+        if isinstance(decoder, VanillaDecoder):
+            nll = self._nll(patches, sample).sum()
+        else:
+            nll = decoder.nll_sum(
+                sample,
+                patches,
+                likelihood=settings.likelihood,
+                gaussian_sd=settings.gaussian_sd,
+                engine=settings.engine,
+                precision=settings.precision,
+                threads=threads,
+            )
+        return nll + self._penalty(mean, std, noise).sum()
+
+    def _nll(self, patches: Tensor, sample: Tensor) -> Tensor:
+        """Of each pixel, (n, n_pixels)."""
+        return elbo.nll(
+            patches,
+            self.decoder(sample),
+            self.settings.likelihood,
+            gaussian_sd=self.settings.gaussian_sd,
+        )
+
+    def _penalty(self, mean: Tensor, std: Tensor, noise: Tensor) -> Tensor:
+        """The KL with its weight, (n, n_codes + latent_dim)."""
+        if self.settings.kl_estimator == "analytic":
             kl = elbo.kl_gaussian(mean, std)
         else:
-            kl = elbo.kl_sampled(sample, noise, std)
-        return nll.sum(-1) + settings.kl_scale * self.size_px**2 * kl.sum(-1)
+            kl = elbo.kl_sampled(mean + std * noise, noise, std)
+        return self.settings.kl_scale * self.size_px**2 * kl
 
 
 def build(settings: VaeSettings, size_px: int, *, seed: int) -> InvariantVae:

@@ -15,6 +15,7 @@ from pydantic import (
 
 from vaeopt.core.errors import Mistake, SettingsError
 from vaeopt.core.settings import Settings, Tuple, nearest
+from vaeopt.kernels.decoder import EngineName, Precision
 from vaeopt.stages.vae.invariances import known, ordered
 
 __all__ = ["Likelihood", "PriorSd", "VaeSettings"]
@@ -96,6 +97,12 @@ class VaeSettings(Settings):
     """what counts as improvement, as a fraction of the loss range seen so far"""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto (a GPU where there is one), cpu, or cuda:N"""
+    engine: EngineName = "auto"
+    """what computes the loss of a spatial decoder: auto (the fastest that runs), native, fast or
+    reference"""
+    precision: Precision = "float32"
+    """of the products in a spatial decoder while it trains: float32, bf16, or auto (bf16 where the
+    compiled kernel has instructions for it)"""
 
     @field_validator("invariances")
     @classmethod

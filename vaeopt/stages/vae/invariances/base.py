@@ -60,19 +60,23 @@ def compose(
     Returns:
         Linear part (n, 2, 2) and offset (n, 2): coordinates g become ``L g + t``.
     """
-    n = len(codes)
-    linear = torch.eye(2, dtype=codes.dtype, device=codes.device).expand(n, 2, 2)
-    offset = torch.zeros(n, 2, dtype=codes.dtype, device=codes.device)
     members = known()
     starts: dict[str, int] = {}
     column = 0
     for kind in kinds:
         starts[kind] = column
         column += members[kind].n_codes
+    steps = []
     for kind in sorted(kinds, key=lambda k: members[k].apply_rank):
         member = members[kind]
         amount = codes[:, starts[kind] : starts[kind] + member.n_codes] * prior_sd[kind]
-        step_linear, step_offset = member.affine(amount)
+        steps.append(member.affine(amount))
+    if not steps:
+        n = len(codes)
+        return torch.eye(2).to(codes).expand(n, 2, 2), codes.new_zeros(n, 2)
+    # No identity to begin with: its products would be a good part of a small step.
+    (linear, offset), *others = steps
+    for step_linear, step_offset in others:
         linear = step_linear @ linear
         offset = (step_linear @ offset.unsqueeze(-1)).squeeze(-1) + step_offset
     return linear, offset
