@@ -33,6 +33,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "n_init": 10,
             "max_iter": 500,
             "tol": 1e-3,
+            "engine": "scikit-learn",
         },
         # Of the paper's two readings of c and of the means, those of its methods section.
         "bayesian": {

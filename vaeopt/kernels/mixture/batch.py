@@ -21,6 +21,8 @@ _FAR = 1e-200
 # Smaller numbers count as exp(-600): below, exponentials leave the normal numbers, and processors
 # take a hundred times as long for them.
 _LEAST = -600.0
+# What remains of a variance when those before are known, as a share of it: less is rounding.
+_SINGULAR = 1e-13
 _EMPTY = 10 * torch.finfo(torch.float64).eps
 
 
@@ -96,33 +98,46 @@ def expect(phi: Tensor, coefficients: Tensor, layout: Layout) -> tuple[Tensor, T
         coefficients: (C, F).
         layout: which component belongs to which start.
     """
-    n_points, n_components = phi.shape[1], len(coefficients)
+    n_points = phi.shape[1]
     total = phi.new_zeros(len(layout.sizes))
     statistics = torch.zeros_like(coefficients)
-    runs = layout.runs
-    width = max(64, _TALL // n_components)
-    for block in phi.split(width, dim=1):
+    for block in _blocks(phi, len(coefficients)):
         density = torch.mm(coefficients, block).clamp_(min=_LEAST).exp_()
-        for starts, rows, k in runs:
-            part = density[rows].view(-1, k, block.shape[1])
-            mixture = part.sum(1)
-            if mixture.min() > _FAR and torch.isfinite(mixture.max()):
-                total[starts] += mixture.log().sum(1)
-                part *= mixture.reciprocal_()[:, None]
-            else:
-                log = torch.mm(coefficients[rows], block).view(part.shape)
-                shifted = torch.logsumexp(log, 1)
-                total[starts] += shifted.sum(1)
-                part.copy_((log - shifted[:, None]).clamp_(min=_LEAST).exp_())
+        mixture = block.new_empty(len(total), block.shape[1])
+        for starts, rows, k in layout.runs:
+            torch.sum(density[rows].view(-1, k, block.shape[1]), 1, out=mixture[starts])
+        low, high = (float(bound) for bound in mixture.aminmax())
+        if low > _FAR and math.isfinite(high):
+            total += mixture.log().sum(1)
+            mixture.reciprocal_()
+            for starts, rows, k in layout.runs:
+                density[rows].view(-1, k, block.shape[1]).mul_(mixture[starts][:, None])
+        else:
+            total += _shifted(coefficients, block, layout, density).sum(1)
         statistics.addmm_(density, block.T)
     return total / n_points, statistics / n_points
+
+
+def _blocks(phi: Tensor, n_components: int) -> tuple[Tensor, ...]:
+    return phi.split(max(64, _TALL // n_components), dim=1)
+
+
+def _shifted(coefficients: Tensor, block: Tensor, layout: Layout, tau: Tensor) -> Tensor:
+    """(S, B) log-likelihood, with the shift; writes responsibilities (C, B) into ``tau``."""
+    found = block.new_empty(len(layout.sizes), block.shape[1])
+    log = torch.mm(coefficients, block)
+    for starts, rows, k in layout.runs:
+        part = log[rows].view(-1, k, block.shape[1])
+        found[starts] = torch.logsumexp(part, 1)
+        part -= found[starts][:, None]
+    torch.exp(log.clamp_(min=_LEAST), out=tau)
+    return found
 
 
 def assign(phi: Tensor, coefficients: Tensor, layout: Layout) -> Tensor:
     """As :func:`expect`, with every point given to its most probable component; statistics only."""
     statistics = torch.zeros_like(coefficients)
-    width = max(64, _TALL // len(coefficients))
-    for block in phi.split(width, dim=1):
+    for block in _blocks(phi, len(coefficients)):
         log = torch.mm(coefficients, block)
         for _, rows, k in layout.runs:
             part = log[rows].view(-1, k, block.shape[1])
@@ -176,7 +191,7 @@ def _invert(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     proper = torch.ones_like(log_det, dtype=torch.bool)
     for j in range(d):
         pivot = a[j, j].clone()
-        positive = pivot > 0
+        positive = pivot > _SINGULAR * matrix[j, j]
         proper &= positive
         pivot = torch.where(positive, pivot, 1.0)
         log_det += pivot.log()
