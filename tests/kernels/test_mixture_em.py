@@ -110,7 +110,7 @@ def _cloud(shape: str, d: int, n: int = 250, seed: int = 0) -> Array:
         z /= np.sqrt(rng.chisquare(3, (n, 1)) / 3)
     elif shape == "uniform":
         z = rng.uniform(-1, 1, (n, d))
-    return (z - z.mean(axis=0)) / z.std(axis=0)
+    return np.asarray((z - z.mean(axis=0)) / z.std(axis=0))
 
 
 def _started(points: Array, seed: int = 0) -> tuple[torch.Tensor, Starts, torch.Tensor]:

@@ -23,6 +23,7 @@ from vaeopt.stages.mixture.direct import density_of
 from vaeopt.testing.contracts import check_mixture
 
 Array = NDArray[np.float64]
+_autoguide: Any = pyro.infer.autoguide
 _CLUSTERS = np.array([(1.2, 0.8), (-1, 0.9), (-0.7, -1.1), (1, -1)])
 
 
@@ -86,7 +87,7 @@ def test_the_same_noise_is_the_same_trajectory(monkeypatch: pytest.MonkeyPatch) 
     )  # fmt: skip
     with pyro.get_param_store().scope():
         model = variational.BayesianMixture(settings, points)
-        guide: Any = pyro.infer.autoguide.AutoDiagonalNormal(model, init_scale=0.1)
+        guide: Any = _autoguide.AutoDiagonalNormal(model, init_scale=0.1)
         guide()
         guide.loc.data = torch.from_numpy(start)
 
@@ -97,7 +98,8 @@ def test_the_same_noise_is_the_same_trajectory(monkeypatch: pytest.MonkeyPatch) 
             def rsample(self, sample_shape: Any = ()) -> torch.Tensor:
                 return same(self.loc, self.scale)
 
-        guide.get_posterior = lambda *_, **__: Fixed(guide.loc, guide.scale).to_event(1)
+        _fixed: Any = Fixed
+        guide.get_posterior = lambda *_, **__: _fixed(guide.loc, guide.scale).to_event(1)
         variational._train(settings, model, guide)
         np.testing.assert_allclose(ours.loc, guide.loc.detach(), rtol=1e-8)
         np.testing.assert_allclose(ours.scale, guide.scale.detach(), rtol=1e-8)

@@ -119,7 +119,7 @@ def expect(phi: Tensor, coefficients: Tensor, layout: Layout) -> tuple[Tensor, T
 
 
 def _blocks(phi: Tensor, n_components: int) -> tuple[Tensor, ...]:
-    return phi.split(max(64, _TALL // n_components), dim=1)
+    return torch.split(phi, max(64, _TALL // n_components), dim=1)
 
 
 def _shifted(coefficients: Tensor, block: Tensor, layout: Layout, tau: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ def maximise(statistics: Tensor, ridge: Tensor) -> Parameters:
     matrix[column, row] = packed
     inverse, log_det, proper = _invert(matrix)
     precision = inverse[row, column].T * torch.where(row == column, -0.5, -1.0)
-    linear = torch.einsum("ijc,cj->ci", inverse, means)
+    linear = (inverse * means.T[None]).sum(1).T
     constant = weights.log() - (d * math.log(2 * math.pi) + log_det) / 2
     constant = constant - (linear * means).sum(1) / 2
     return Parameters(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaeopt.kernels.mixture.batch import Layout, expect, maximise
+from vaeopt.kernels.mixture.batch import Layout, Parameters, expect, maximise
 
 __all__ = ["Starts", "best", "climb", "fresh", "joined"]
 
@@ -95,31 +95,35 @@ def climb(phi: Tensor, starts: Starts, ridge: Tensor, *, steps: int, tol: float)
     statistics, value = starts.statistics.clone(), torch.full_like(starts.value, -math.inf)
     settled = torch.zeros_like(starts.settled)
     active, layout = torch.arange(len(value)), starts.layout
+    places = torch.arange(len(statistics))
     now, safe, floor = statistics.clone(), statistics, value
+    parameters = maximise(now, ridge)
     for _ in range(max(1, steps // 2)):
-        before, first = _step(phi, now, layout, ridge)
+        before, first = _step(phi, parameters, layout)
         lost = torch.nonzero(before < floor).flatten()
         if len(lost):
             rows = layout.rows(lost)
             now[rows] = safe[rows]
-            before[lost], first[rows] = _step(phi, now[rows], layout.of(lost), ridge)
-        after, second = _step(phi, first, layout, ridge)
-        statistics[starts.layout.rows(active)] = second
+            plain = maximise(now[rows], ridge)
+            before[lost], first[rows] = _step(phi, plain, layout.of(lost))
+        after, second = _step(phi, maximise(first, ridge), layout)
+        statistics[places] = second
         value[active] = torch.where(torch.isfinite(before), after, -math.inf)
         settled[active] = (after - before).abs() < tol
         going = torch.nonzero(torch.isfinite(value[active]) & ~settled[active]).flatten()
         if not len(going):
             break
-        rows = layout.rows(going)
-        active, layout, floor = active[going], layout.of(going), after[going]
-        safe = second[rows]
-        now = _extrapolated(now[rows], first[rows], safe, layout, ridge)
+        floor, safe = after[going], second
+        if len(going) < len(active):
+            rows = layout.rows(going)
+            active, places, layout = active[going], places[rows], layout.of(going)
+            now, first, safe = now[rows], first[rows], second[rows]
+        now, parameters = _extrapolated(now, first, safe, layout, ridge)
     return Starts(starts.layout, statistics, value, settled)
 
 
-def _step(phi: Tensor, statistics: Tensor, layout: Layout, ridge: Tensor) -> tuple[Tensor, Tensor]:
-    """Value of the components that follow from the statistics, and the statistics under them."""
-    parameters = maximise(statistics, ridge)
+def _step(phi: Tensor, parameters: Parameters, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Value of these components, and the statistics under them."""
     value, after = expect(phi, parameters.coefficients, layout)
     dead = _any(~parameters.proper, layout) | ~torch.isfinite(value)
     return torch.where(dead, -math.inf, value), after
@@ -127,20 +131,22 @@ def _step(phi: Tensor, statistics: Tensor, layout: Layout, ridge: Tensor) -> tup
 
 def _extrapolated(
     zeroth: Tensor, first: Tensor, second: Tensor, layout: Layout, ridge: Tensor
-) -> Tensor:
-    """Statistics that two EM steps point to; the second ones where those cannot be."""
+) -> tuple[Tensor, Parameters]:
+    """Statistics that two EM steps point to, and what follows; the second where those cannot be."""
     step, bend = first - zeroth, second - 2 * first + zeroth
     lengths = [_sum(v.square().sum(1), layout) for v in (step, bend)]
     reach = (lengths[0] / lengths[1].clamp(min=1e-300)).sqrt().clamp(1.0, _LONGEST)
     for _ in range(_TRIES):
         r = reach[layout.owner][:, None]
         found = zeroth + 2 * r * step + r * r * bend
-        positive = maximise(found, ridge).proper & (found[:, 0] > 0)
+        parameters = maximise(found, ridge)
+        positive = parameters.proper & (found[:, 0] > 0)
         impossible = _any(~positive, layout)
         if not impossible.any():
-            return found
+            return found, parameters
         reach = torch.where(impossible, (reach + 1) / 2, reach)
-    return torch.where(impossible[layout.owner][:, None], second, found)
+    found = torch.where(impossible[layout.owner][:, None], second, found)
+    return found, maximise(found, ridge)
 
 
 def _sum(values: Tensor, layout: Layout) -> Tensor:

@@ -24,7 +24,7 @@ _SUBSET = 1000  # points on which starts are compared
 _PER_START = 4  # drawn starts for one that scikit-learn would take to its end: they cost little
 _FIRST, _NEIGHBOUR, _LONGER = 14, 20, 40  # steps on the subset
 _ROUNDS = 2  # of splitting and removing
-_TO_THE_END = 6  # starts per K that go on to all points
+_ON, _PROOF, _TO_THE_END = 6, 10, 3  # starts per K on all points, steps, and how many go on
 _SAME = 1e-5  # starts whose likelihoods differ by less have found the same optimum
 # The winner goes on to a tenth of the tolerance, because another way to the same optimum may by
 # chance end its last step a little higher.
@@ -121,7 +121,10 @@ def _search(
             break
         near = run(run(near, _NEIGHBOUR, 3), _LONGER, 3)
         pool = best(joined([pool, near]), starts + 2, least=least_few, gap=_SAME)
-    pool = best(pool, _TO_THE_END, least=least_few, gap=_SAME)
+    pool = best(pool, _ON, least=least_few, gap=_SAME)
+    if len(few) < m:
+        pool = climb(phi, pool, ridge, steps=min(_PROOF, max_iter), tol=tol)
+        pool = best(pool, _TO_THE_END, least=least)
     winners = best(climb(phi, pool, ridge, steps=max_iter, tol=tol), 1, least=least)
     polished = climb(phi, winners, ridge, steps=max_iter, tol=_POLISH * tol)
     return [

@@ -75,7 +75,7 @@ class BayesianDensity:
     @property
     def latent_dim(self) -> int:
         """Dimensions d."""
-        return self.points.shape[2]
+        return int(self.points.shape[2])
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
@@ -123,7 +123,7 @@ class BayesianDensity:
             penalised: subtract lambda M O.
         """
         x_w, x_m, _, _ = self._split(u)
-        s, k = len(u), self.n_components
+        s = len(u)
         weights, z = self._weights(x_w)
         means, sd, roots, r, tails = self._shapes(u)
         inverse = _inverse_of_root(sd[..., None] * roots)
@@ -237,7 +237,7 @@ class BayesianDensity:
         if len(self._features) == 1:
             found = [expect(self._features[0], coefficients, Layout((k,) * s))]
         else:
-            own = coefficients.split(k)
+            own = torch.split(coefficients, k)
             found = [expect(f, c, Layout((k,))) for f, c in zip(self._features, own, strict=True)]
         value = torch.cat([v for v, _ in found])
         return value.numpy(), torch.cat([m for _, m in found]).view(s, k, -1).numpy()

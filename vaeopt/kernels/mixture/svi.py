@@ -96,7 +96,7 @@ def fit_guides(
     raw = np.full((s, p), init_scale + math.log(-math.expm1(-init_scale)))
     state = _Adam(np.stack([start, raw], axis=1), learning_rate)
     losses: list[list[float]] = [[] for _ in range(s)]
-    active, found = np.arange(s), dict[int, GuideFit]()
+    active, found = list(range(s)), dict[int, GuideFit]()
     # Values that leave the numbers end the member, with a reason.
     with threadpool_limits(1), np.errstate(all="ignore"):
         for step in range(1, steps + 1):
@@ -108,9 +108,9 @@ def fit_guides(
             broken = ~np.isfinite(loss)
             calm = np.array([settled(losses[i], stop_gain) for i in active]) & ~broken
             done = broken | calm | (step == steps)
-            for row in np.flatnonzero(done):
+            for row in np.flatnonzero(done).tolist():
                 loc, raw_scale = state.x[row]
-                found[int(active[row])] = GuideFit(
+                found[active[row]] = GuideFit(
                     loc=loc,
                     scale=np.logaddexp(0, raw_scale),
                     steps=step,
@@ -121,7 +121,7 @@ def fit_guides(
                 break
             if done.any():
                 going = np.flatnonzero(~done)
-                active, density = active[going], density.of(going)
+                active, density = [active[i] for i in going], density.of(going)
                 state.keep(going)
     return [found[i] for i in range(s)]
 
@@ -183,4 +183,4 @@ def evidence_costs(
             noise = rng.standard_normal((1, len(fit.loc)))
             value, _ = density(fit.loc + fit.scale * noise, penalised=False)
             found[i] = (_guide_log_density(fit.scale, noise) - value)[0]
-    return found / density.points.shape[1]
+    return np.asarray(found / density.points.shape[1])

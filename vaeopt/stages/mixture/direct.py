@@ -1,6 +1,7 @@
 """The Bayesian mixture without Pyro: the same model, guide and recipe by hand (semantics 6)."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vaeopt.core.types import ElboEstimate, Floats
 from vaeopt.kernels.mixture.guide import BayesianDensity
@@ -22,7 +23,7 @@ def density_of(settings: Bgmm, points: Floats, least_sd: float = 0.0) -> Bayesia
         least_sd: standard deviations are not taken below this [unit of fit space].
     """
     return BayesianDensity(
-        points=points,
+        points=np.asarray(points, dtype=np.float64),
         n_components=settings.max_components,
         dirichlet=settings.dirichlet,
         means_limit=MEANS_LIMIT if settings.means_prior == "uniform" else None,
@@ -77,7 +78,7 @@ def fit_directly(
 
 def _start(
     settings: Bgmm, density: BayesianDensity, points: Floats, seed: int, rng: np.random.Generator
-) -> Floats:
+) -> NDArray[np.float64]:
     """(P,) where the guide is centred."""
     if settings.init == "kmeans":
         return unconstrained(*partition(settings, points, seed), density.means_limit)

@@ -89,7 +89,7 @@ class Gmm(MixtureModel, kind="gmm"):
         if not grid:
             return ()
         found = fit_grid(
-            points,
+            np.asarray(points, dtype=np.float64),
             grid,
             starts=self.n_init,
             max_iter=self.max_iter,
@@ -100,7 +100,9 @@ class Gmm(MixtureModel, kind="gmm"):
         return tuple(
             self._judged(points, fit.weights, fit.means, fit.covariances, fit.converged)
             if fit.proper
-            else _no_fit(k, *points.shape, f"K = {k}: every start has a singular covariance")
+            else _no_fit(
+                k, len(points), points.shape[1], f"K = {k}: every start has a singular covariance"
+            )
             for k, fit in zip(grid, found, strict=True)
         )
 

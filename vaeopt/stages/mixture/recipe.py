@@ -5,12 +5,15 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from vaeopt.core.types import ElboEstimate, Floats
 from vaeopt.stages.mixture.bgmm import MEANS_LIMIT, Bgmm, NoEvidenceError
 
 __all__ = ["LEAST_WEIGHT", "MEANS_SD", "Median", "estimate", "partition"]
+
+Float64s = NDArray[np.float64]
 
 LEAST_WEIGHT = 1e-8
 """weights count as at least this, in the likelihood and in the density of their prior"""
@@ -30,7 +33,7 @@ class Median:
     """(K, d, d)"""
 
 
-def partition(settings: Bgmm, points: Floats, seed: int) -> tuple[Floats, Floats, Floats]:
+def partition(settings: Bgmm, points: Floats, seed: int) -> tuple[Float64s, Float64s, Float64s]:
     """Where the guide starts: weights, centres and spreads of a k-means partition."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
