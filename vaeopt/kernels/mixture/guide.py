@@ -84,6 +84,23 @@ class BayesianDensity:
         return k - 1, k * d, k * d, k * d * (d - 1) // 2
 
     @cached_property
+    def _ends(self) -> tuple[int, int, int]:
+        w, m, s, _ = self.sizes
+        return w, w + m, w + m + s
+
+    @cached_property
+    def _below(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        return np.tril_indices(self.latent_dim, -1)
+
+    @cached_property
+    def _upper(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        return np.triu_indices(self.latent_dim)
+
+    @cached_property
+    def _pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        return np.triu_indices(self.n_components, 1)
+
+    @cached_property
     def _centre(self) -> Float64s:
         """Origin of the features, where products of coordinates lose the fewest digits."""
         return np.asarray(self.points.mean(axis=1))
@@ -122,7 +139,7 @@ class BayesianDensity:
             u: (S, P) parameters.
             penalised: subtract lambda M O.
         """
-        x_w, x_m, _, _ = self._split(u)
+        x_w, x_m, x_s, _ = self._split(u)
         s = len(u)
         weights, z = self._weights(x_w)
         means, sd, roots, r, tails = self._shapes(u)
@@ -159,8 +176,8 @@ class BayesianDensity:
 
         # Roots R = diag(sd) L of C = R R': d/dR = 2 (d/dC) R.
         to_root = 2 * to_cov @ (sd[..., None] * roots)
-        spread = self._spread(u)
-        value = value + (self._split(u)[2] - spread**2 / (2 * self.prior_sd**2)).sum((-2, -1))
+        spread = np.exp(x_s)
+        value = value + (x_s - spread**2 / (2 * self.prior_sd**2)).sum((-2, -1))
         share = 0.5 if self.on_variance else 1.0
         above = (np.sqrt(spread) if self.on_variance else spread) >= self.least_sd
         grad_s = share * above * sd * (to_root * roots).sum(-1) + 1 - (spread / self.prior_sd) ** 2
@@ -173,10 +190,11 @@ class BayesianDensity:
 
     # ---- from parameters to components
 
-    def _split(self, u: Float64s) -> list[Float64s]:
+    def _split(self, u: Float64s) -> tuple[Float64s, Float64s, Float64s, Float64s]:
         s, k, d = len(u), self.n_components, self.latent_dim
-        w, m, sp, c = np.split(u, np.cumsum(self.sizes[:-1]), axis=1)
-        return [w, m.reshape(s, k, d), sp.reshape(s, k, d), c.reshape(s, k, -1)]
+        a, b, c = self._ends
+        means, spread = u[:, a:b].reshape(s, k, d), u[:, b:c].reshape(s, k, d)
+        return u[:, :a], means, spread, u[:, c:].reshape(s, k, d * (d - 1) // 2)
 
     def _weights(self, x: Float64s) -> tuple[Float64s, Float64s]:
         """Weights (S, K) by stick breaking, and the shares (S, K - 1) that are broken off."""
@@ -188,18 +206,15 @@ class BayesianDensity:
         weights[:, 1:] *= rest
         return weights, z
 
-    def _spread(self, u: Float64s) -> Float64s:
-        return np.asarray(np.exp(self._split(u)[2]))
-
     def _shapes(self, u: Float64s) -> tuple[Float64s, Float64s, Float64s, Float64s, Float64s]:
         """Means, standard deviations, roots of correlations; partial correlations and sticks."""
-        _, x_m, _, x_c = self._split(u)
+        _, x_m, x_s, x_c = self._split(u)
         means = x_m if self.means_limit is None else self.means_limit * (2 * expit(x_m) - 1)
-        spread = self._spread(u)
+        spread = np.exp(x_s)
         sd = np.maximum(np.sqrt(spread) if self.on_variance else spread, self.least_sd)
         d = self.latent_dim
         r = np.zeros((*means.shape, d))
-        row, column = np.tril_indices(d, -1)
+        row, column = self._below
         limit = 1 - np.finfo(float).eps
         r[..., row, column] = np.clip(np.tanh(x_c), -limit, limit)
         tails = np.ones_like(r)
@@ -217,7 +232,7 @@ class BayesianDensity:
         shifted = means - self._centre[:, None]
         linear = (precision @ shifted[..., None])[..., 0]
         constant = log_w - half_log_det - d / 2 * _LOG_2PI - (linear * shifted).sum(-1) / 2
-        row, column = np.triu_indices(d)
+        row, column = self._upper
         quadratic = precision[..., row, column] * np.where(row == column, -0.5, -1.0)
         parts = [constant[..., None], linear, quadratic]
         coefficients = torch.from_numpy(np.concatenate(parts, axis=-1).reshape(s * k, -1))
@@ -252,7 +267,7 @@ class BayesianDensity:
         half_log_det: Float64s,
     ) -> tuple[Float64s, Float64s, Float64s, Float64s]:
         """O of semantics 6.4, and its gradients by weight, mean and covariance."""
-        one, two = np.triu_indices(self.n_components, 1)
+        one, two = self._pairs
         covariances = Components(weights, means, sd, roots).covariances
         middle, log_det = _inverse((covariances[:, one] + covariances[:, two]) / 2)
         gap = means[:, one] - means[:, two]
@@ -277,7 +292,7 @@ class BayesianDensity:
     @cached_property
     def _incidence(self) -> tuple[Float64s, Float64s]:
         """(K, pairs): +1 and -1, and +1 and +1, at the two components of each pair."""
-        one, two = np.triu_indices(self.n_components, 1)
+        one, two = self._pairs
         signed = np.zeros((self.n_components, len(one)))
         signed[one, np.arange(len(one))] = 1
         summed = signed.copy()
@@ -294,7 +309,7 @@ class BayesianDensity:
         lkj + (d - 2 - j) / 2 (Lewandowski, Kurowicka and Joe 2009).
         """
         d = self.latent_dim
-        row, column = np.tril_indices(d, -1)
+        row, column = self._below
         factor = self.lkj + (d - 2 - column) / 2
         partial = r[..., row, column]
         value = (factor * np.log1p(-(partial**2))).sum((-2, -1))
