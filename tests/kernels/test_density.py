@@ -1,14 +1,13 @@
 """Kernel density estimates against numbers and scipy."""
 # ruff: noqa: N802  # test vectors carry the names that they have in docs/semantics.md
 
-from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import stats
 
-from vaeopt.kernels.density import log_density, log_density_loo, reference, scott_bandwidth
+from vaeopt.kernels.density import blocked, log_density, log_density_loo, reference, scott_bandwidth
 
 T12 = np.array([(0, 0), (0.02, 0), (0, 0.03), (0.5, 0.5), (0.52, 0.5), (2, 2)])
 
@@ -42,15 +41,27 @@ def test_leaving_a_point_out_is_the_density_of_the_others_there() -> None:
     np.testing.assert_allclose(log_density_loo(points, 0.3), expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("estimate", [log_density, log_density_loo])
+@pytest.mark.parametrize("module", [reference, blocked])
+@pytest.mark.parametrize("name", ["log_density", "log_density_loo"])
 def test_blocks_of_rows_do_not_show(
-    estimate: Callable[[NDArray[np.float64], float], NDArray[np.float64]],
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = np.random.default_rng(0).normal(size=(50, 2))
-    whole = estimate(points, 0.4)
-    monkeypatch.setattr(reference, "_BLOCK", 7)
-    np.testing.assert_allclose(estimate(points, 0.4), whole, rtol=1e-12)
+    whole = getattr(module, name)(points, 0.4)
+    monkeypatch.setattr(module, "_BLOCK", 7)
+    np.testing.assert_allclose(getattr(module, name)(points, 0.4), whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bandwidth", [1e-3, 0.05, 0.4, 50.0])
+@pytest.mark.parametrize("d", [1, 2, 6])
+@pytest.mark.parametrize("name", ["log_density", "log_density_loo"])
+def test_the_fast_density_is_the_reference(name: str, d: int, bandwidth: float) -> None:
+    """Also for points so lonely that their density underflows, and for copies."""
+    points = np.random.default_rng(d).normal(size=(600, d))
+    points[0] += 40.0
+    points[1] = points[2]
+    fast, slow = (getattr(module, name)(points, bandwidth) for module in (blocked, reference))
+    np.testing.assert_allclose(fast, slow, rtol=1e-9, atol=1e-6 * (bandwidth < 0.01) + 1e-9)
 
 
 def test_an_outlier_is_the_sparsest_point_and_not_nan() -> None:

@@ -33,6 +33,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "n_init": 10,
             "max_iter": 500,
             "tol": 1e-3,
+            "engine": "scikit-learn",
         },
         # Of the paper's two readings of c and of the means, those of its methods section.
         "bayesian": {
@@ -47,6 +48,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "space": "raw",
             "init": "median",
             "init_scale": 0.1,
+            "engine": "pyro",
             "steps": 500,
             "learning_rate": 5e-3,
             "stop_gain_nats": 0.0,

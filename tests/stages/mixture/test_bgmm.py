@@ -1,4 +1,4 @@
-"""Bayesian mixture: what the fit finds, what it keeps to itself, and what it refuses."""
+"""Bayesian mixture in Pyro: what the fit finds, what it keeps to itself, and what it refuses."""
 # ruff: noqa: N802  # properties carry the names that they have in docs/semantics.md
 
 import functools
@@ -19,13 +19,15 @@ from vaeopt.core.errors import SettingsError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import ElboEstimate, GaussianMixtureFit, Mixture
 from vaeopt.kernels.mixture import reference as kernel
+from vaeopt.kernels.mixture.svi import settled
 from vaeopt.stages.density_filter.quantile import Quantile
 from vaeopt.stages.mixture import variational
 from vaeopt.stages.mixture.bgmm import Bgmm
 
 Array = NDArray[np.float64]
-QUICK = Bgmm(max_components=4, steps=120, elbo_draws=8)
+QUICK = Bgmm(max_components=4, steps=120, elbo_draws=8, engine="pyro")
 PAPER = {
+    "engine": "pyro",
     "space": "raw",
     "init": "median",
     "prior_sd": 0.05,
@@ -130,7 +132,7 @@ def test_the_overlap_is_not_in_the_reported_bound(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("losses", "settled"),
+    ("losses", "ends"),
     [
         ([2.0] * 200 + [1.9995] * 200, True),
         ([2.0] * 200 + [1.9985] * 200, False),
@@ -140,14 +142,14 @@ def test_the_overlap_is_not_in_the_reported_bound(monkeypatch: pytest.MonkeyPatc
     ],
     ids=["flat", "falling", "early", "between", "window"],
 )
-def test_the_stopping_rule(losses: list[float], settled: bool) -> None:
-    assert variational._settled(losses, 1e-3) is settled
-    assert not variational._settled(losses, 0.0)
+def test_the_stopping_rule(losses: list[float], ends: bool) -> None:
+    assert settled(losses, 1e-3) is ends
+    assert not settled(losses, 0.0)
 
 
 def test_a_settled_fit_stops_before_its_last_step() -> None:
-    settled = QUICK.model_copy(update={"steps": 500, "stop_gain_nats": 5.0})
-    _, elbo = _found(_fit(_clusters(1), settled))
+    calm = QUICK.model_copy(update={"steps": 500, "stop_gain_nats": 5.0})
+    _, elbo = _found(_fit(_clusters(1), calm))
     assert (elbo.steps, elbo.converged) == (400, True)
     _, elbo = _found(_quick())
     assert (elbo.steps, elbo.converged) == (120, False)

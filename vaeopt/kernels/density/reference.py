@@ -18,19 +18,22 @@ def scott_bandwidth(n_points: int, latent_dim: int) -> float:
     return float(n_points ** (-1 / (latent_dim + 4)))
 
 
-def _log_density(z: ArrayLike, bandwidth: float, *, leave_one_out: bool) -> NDArray[np.float64]:
+def _log_density(
+    z: ArrayLike, bandwidth: float, *, leave_one_out: bool, rows: NDArray[np.intp] | None = None
+) -> NDArray[np.float64]:
     points = np.asarray(z, dtype=np.float64)
     n, d = points.shape
+    wanted = np.arange(n) if rows is None else rows
     norm = d * np.log(bandwidth) + d / 2 * np.log(2 * np.pi) + np.log(n - leave_one_out)
     squares = np.sum(points**2, axis=1)
-    out = np.empty(n)
-    for start in range(0, n, _BLOCK):
-        rows = slice(start, min(start + _BLOCK, n))
-        distance2 = squares[rows, None] + squares[None, :] - 2 * points[rows] @ points.T
+    out = np.empty(len(wanted))
+    for start in range(0, len(wanted), _BLOCK):
+        block = wanted[start : start + _BLOCK]
+        distance2 = squares[block, None] + squares[None, :] - 2 * points[block] @ points.T
         exponent = -np.maximum(distance2, 0.0) / (2 * bandwidth**2)
         if leave_one_out:
-            exponent[np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)] = -np.inf
-        out[rows] = logsumexp(exponent, axis=1) - norm
+            exponent[np.arange(len(block)), block] = -np.inf
+        out[start : start + _BLOCK] = logsumexp(exponent, axis=1) - norm
     return out
 
 
@@ -47,8 +50,19 @@ def log_density(z: ArrayLike, bandwidth: float) -> NDArray[np.float64]:
     return _log_density(z, bandwidth, leave_one_out=False)
 
 
-def log_density_loo(z: ArrayLike, bandwidth: float) -> NDArray[np.float64]:
-    """Log f_i, each point left out of its own density; -inf for a single point."""
+def log_density_loo(
+    z: ArrayLike, bandwidth: float, *, rows: NDArray[np.intp] | None = None
+) -> NDArray[np.float64]:
+    """Log f_i, each point left out of its own density; -inf for a single point.
+
+    Args:
+        z: (n, d).
+        bandwidth: standard deviation of the kernel, in the unit of z.
+        rows: points whose density is wanted; None: all.
+
+    Returns:
+        (n,), or as many as there are rows.
+    """
     if len(np.asarray(z)) < 2:
         return np.full(len(np.asarray(z)), -np.inf)
-    return _log_density(z, bandwidth, leave_one_out=True)
+    return _log_density(z, bandwidth, leave_one_out=True, rows=rows)

@@ -1,6 +1,6 @@
-"""Bayesian Gaussian mixture, fitted by stochastic variational inference in Pyro (semantics 6)."""
+"""Bayesian Gaussian mixture, fitted by stochastic variational inference (semantics 6)."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -75,6 +75,8 @@ class Bgmm(MixtureModel, kind="bgmm"):
     """whether a pair of components counts by the product of its weights"""
     elbo_draws: Annotated[int, Field(ge=2, le=10_000)] = 64
     """draws from the guide that the reported evidence bound is a mean of"""
+    engine: Literal["direct", "pyro"] = "direct"
+    """direct has the gradient written by hand; pyro is the reference that it is tested against"""
 
     @property
     def raw_space(self) -> bool:
@@ -103,19 +105,27 @@ class Bgmm(MixtureModel, kind="bgmm"):
             )
 
     def _fit(self, z: Floats, kept: Bools, fit_index: Ints, seeds: Seeds) -> Mixture:
-        # Pyro takes a second to import, and most uses of the package never need it.
-        from vaeopt.stages.mixture.variational import fit_guide
-
         space = fit_space(z[fit_index], self.space)
         points = space(z[fit_index])
         scale = float(np.sqrt(points.var(axis=0).mean()))
         self._expect_proper(points)
         seed = seeds.integer("bayesian")
-        median, elbo = fit_guide(self, points, least_sd=_SMALLEST_SD * scale, seed=seed)
+        median, elbo = self._engine(self, points, least_sd=_SMALLEST_SD * scale, seed=seed)
         fit = measured(points, median.weights, median.means, median.covariances)
         return describe(
             z, kept=kept, fit_index=fit_index, space=space, fits=(fit,), chosen=0, elbo=elbo
         )
+
+    @property
+    def _engine(self) -> Any:
+        if self.engine == "pyro":
+            # Pyro takes a second to import, and most uses of the package never need it.
+            from vaeopt.stages.mixture.variational import fit_guide
+
+            return fit_guide
+        from vaeopt.stages.mixture.direct import fit_directly
+
+        return fit_directly
 
     def _expect_proper(self, points: Floats) -> None:
         """Refuse points whose likelihood has no bound, or that the prior cannot reach.

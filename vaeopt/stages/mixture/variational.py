@@ -4,7 +4,6 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,33 +11,19 @@ import pyro
 import torch
 from pyro import distributions, infer
 from pyro.optim.clipped_adam import ClippedAdam
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from vaeopt.core.types import ElboEstimate, Floats
 from vaeopt.kernels.mixture import bayesian as kernel
+from vaeopt.kernels.mixture.svi import settled
 from vaeopt.stages.mixture.bgmm import MEANS_LIMIT, Bgmm, NoEvidenceError
+from vaeopt.stages.mixture.recipe import LEAST_WEIGHT, MEANS_SD, Median, estimate, partition
 
-__all__ = ["BayesianMixture", "Median", "fit_guide"]
+__all__ = ["BayesianMixture", "fit_guide"]
 
 # Pyro annotates some of its functions only.
 _dist: Any = distributions
 _infer: Any = infer
-
-_LEAST_WEIGHT = 1e-8
-_WINDOW, _CHECK_EVERY = 200, 50  # steps of the stopping rule
-
-
-@dataclass(frozen=True, kw_only=True)
-class Median:
-    """Parameters of the mixture at the median of the guide, in fit space."""
-
-    weights: Floats
-    """(K,)"""
-    means: Floats
-    """(K, d)"""
-    covariances: Floats
-    """(K, d, d)"""
 
 
 class _FlooredDirichlet(distributions.Dirichlet):
@@ -50,7 +35,7 @@ class _FlooredDirichlet(distributions.Dirichlet):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density with floored weights."""
-        floored = value.clamp(min=_LEAST_WEIGHT)
+        floored = value.clamp(min=LEAST_WEIGHT)
         density: Tensor = super().log_prob(floored)  # type: ignore[no-untyped-call]  # torch's
         return density
 
@@ -80,7 +65,7 @@ class BayesianMixture:
             "means": (
                 _dist.Uniform(-MEANS_LIMIT * size, MEANS_LIMIT * size)
                 if settings.means_prior == "uniform"
-                else _dist.Normal(0 * size, 5 * size)
+                else _dist.Normal(0 * size, MEANS_SD * size)
             ).to_event(2),
             "spread": _dist.HalfNormal(settings.prior_sd * size).to_event(2),
         }
@@ -97,7 +82,7 @@ class BayesianMixture:
         """
         drawn = {name: pyro.sample(name, prior) for name, prior in self.priors.items()}
         roots = self.roots(drawn)
-        log_weights = drawn["weights"].clamp(min=_LEAST_WEIGHT).log()
+        log_weights = drawn["weights"].clamp(min=LEAST_WEIGHT).log()
         density = kernel.log_density(self.points, log_weights, drawn["means"], roots)
         pyro.factor("points", density.sum())
         if penalised and self.settings.overlap_weight > 0:
@@ -137,7 +122,7 @@ def fit_guide(
         model = BayesianMixture(settings, points, least_sd)
         start = _infer.autoguide.init_to_median
         if settings.init == "kmeans":
-            start = _infer.autoguide.init_to_value(values=_partition(settings, points, seed))
+            start = _infer.autoguide.init_to_value(values=_values(settings, points, seed))
         guide = _infer.autoguide.AutoDiagonalNormal(
             model, init_loc_fn=start, init_scale=settings.init_scale
         )
@@ -148,16 +133,7 @@ def fit_guide(
             median = _median(model, guide)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # torch's stub
             raise NoEvidenceError("a covariance of the mixture has lost its rank") from error
-    if not np.isfinite(costs).all():
-        raise NoEvidenceError("the evidence bound is not a number for a draw from the guide")
-    elbo = ElboEstimate(
-        cost_nats=float(costs.mean()),
-        standard_error_nats=float(costs.std(ddof=1) / math.sqrt(len(costs))),
-        draws=len(costs),
-        steps=steps,
-        converged=converged,
-    )
-    return median, elbo
+    return median, estimate(costs, steps, converged)
 
 
 @contextmanager
@@ -180,25 +156,14 @@ def _contained(seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _partition(settings: Bgmm, points: Floats, seed: int) -> dict[str, Tensor]:
-    """Where the guide starts: weights, centres and spreads of a k-means partition."""
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    k, d = settings.max_components, points.shape[1]
-    with threadpool_limits(1), warnings.catch_warnings():
-        # Fewer distinct cells than K: the points nearly coincide, which the fit itself shows.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        found = KMeans(n_clusters=k, n_init=1, random_state=seed).fit(points)
-    counts = np.bincount(found.labels_, minlength=k)
-    cells = [points[found.labels_ == c] for c in range(k)]
-    sd = np.stack([cell.std(axis=0) if len(cell) else np.zeros(d) for cell in cells])
-    sd = sd.clip(0.05 * points.std(axis=0))  # a cell may hold a single point, or none
-    inside = 0.98 * MEANS_LIMIT if settings.means_prior == "uniform" else np.inf
+def _values(settings: Bgmm, points: Floats, seed: int) -> dict[str, Tensor]:
+    """Values of all sites at a k-means partition."""
+    weights, means, spread = partition(settings, points, seed)
+    k, d = means.shape
     values = {
-        "weights": (counts + 1) / (counts + 1).sum(),
-        "means": found.cluster_centers_.clip(-inside, inside),
-        "spread": sd if settings.prior_on == "sd" else sd**2,
+        "weights": weights,
+        "means": means,
+        "spread": spread,
         "correlations": np.tile(np.eye(d), (k, 1, 1)),
     }
     return {name: torch.as_tensor(value, dtype=torch.float64) for name, value in values.items()}
@@ -217,18 +182,9 @@ def _train(settings: Bgmm, model: BayesianMixture, guide: Any) -> tuple[int, boo
         if not math.isfinite(losses[-1]):
             raise NoEvidenceError(f"the evidence bound is not a number in step {step}")
         optimizer.step()
-        if _settled(losses, settings.stop_gain_nats):
+        if settled(losses, settings.stop_gain_nats):
             return step, True
     return settings.steps, False
-
-
-def _settled(losses: list[float], stop_gain: float) -> bool:
-    """Whether the last steps are hardly better on average than as many before."""
-    n = len(losses)
-    if stop_gain == 0 or n < 2 * _WINDOW or n % _CHECK_EVERY:
-        return False
-    now, before = np.mean(losses[-_WINDOW:]), np.mean(losses[-2 * _WINDOW : -_WINDOW])
-    return bool(before - now < stop_gain)
 
 
 def _costs(settings: Bgmm, model: BayesianMixture, guide: Any) -> Floats:
