@@ -2,6 +2,7 @@
 # ruff: noqa: N802  # properties carry the names that they have in docs/semantics.md
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import GaussianMixtureFit, Mixture
 from vaeopt.kernels.mixture import reference as kernel
+from vaeopt.kernels.mixture.em import fit_grid
 from vaeopt.stages.mixture.gmm import Gmm
 from vaeopt.testing.contracts import check_mixture
 from vaeopt.workflow.settings import Workflow
@@ -64,23 +66,21 @@ def test_P1_in_raw_space_a_scaled_latent_costs_d_log_a_more(factor: float) -> No
         assert _cost(large) - _cost(small) == pytest.approx(2 * np.log(factor), abs=1e-6)
 
 
-def test_P3_in_raw_space_a_constant_unit_is_fitted_without_an_exception() -> None:
-    mixture = _fit(Z * [1.0, 0.0], BATCHED.model_copy(update={"space": "raw"}))
-    assert mixture.failure == ""
-    assert np.isfinite(mixture.responsibilities).all()
+@pytest.mark.parametrize(
+    "z",
+    [Z * [1.0, 0.0], np.concatenate([Z[:60], np.repeat(Z[:1], 40, axis=0)])],
+    ids=["constant-unit", "duplicates"],
+)
+@pytest.mark.parametrize("space", ["raw", "whiten"])
+def test_P3_what_no_likelihood_bounds_is_no_mixture(z: Array, space: Any) -> None:
+    assert _fit(z, BATCHED.model_copy(update={"space": space})).failure != ""
 
 
-def test_P3_exact_duplicates_beside_others_are_fitted() -> None:
-    mixture = _fit(np.concatenate([Z[:60], np.repeat(Z[:1], 40, axis=0)]))
-    assert mixture.failure == ""
-    assert np.isfinite(mixture.responsibilities).all()
-
-
-def test_P3_singular_covariances_are_rejected_with_a_reason() -> None:
+def test_P3_singular_covariances_are_not_proper_fits() -> None:
     places = np.repeat([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)], 20, axis=0)
-    mixture = _fit(places, BATCHED.model_copy(update={"components": (1, 3), "reg_covar": 0.0}))
-    assert mixture.fits[2].rejected == "K = 3: every start has a singular covariance"
-    assert mixture.chosen == 0
+    one, three = fit_grid(places, [1, 3], starts=3, max_iter=50, tol=1e-5, reg_covar=0.0, seed=0)
+    assert one.proper
+    assert not three.proper
 
 
 @pytest.mark.parametrize(("points", "sizes"), [(4, [1, 2, 3, 4]), (3, [1, 2, 3])])
