@@ -5,17 +5,26 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+import torch
 
 import vaeopt as vo
 from tests.study.tiny import write_study
 from vaeopt.core.errors import DataError, SettingsError, StudyError
 from vaeopt.core.seeds import Seeds
+from vaeopt.kernels.decoder import runs_native
 from vaeopt.stages.rewards import Reward
 from vaeopt.study.access import trials_frame
 from vaeopt.study.check import check
 from vaeopt.study.file import open_study
 from vaeopt.study.quiet import name_metrics
-from vaeopt.study.records import restore, scores_in, seeds_of
+from vaeopt.study.records import (
+    environment,
+    environment_of,
+    restore,
+    scores_in,
+    seeds_of,
+    settings_of,
+)
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import IDENTITY, check_same
 
@@ -125,6 +134,18 @@ def test_a_score_that_can_never_be_computed_is_a_warning_and_left_empty(tmp_path
     assert "spatial_kappa will be left empty" in warning
     (trial,) = vo.optimize(folder).trials
     assert scores_in(trial)["spatial_kappa"] is None
+
+
+def test_the_record_says_what_computed_the_loss(tmp_path: Path) -> None:
+    """Another engine gives other digits: a replay that differs can name it."""
+    fast = write_study(tmp_path / "fast", vae='engine = "fast"', search="", n_trials=1)
+    (trial,) = vo.optimize(fast).trials
+    assert environment_of(trial)["decoder"] == "torch"
+    workflow = settings_of(trial)
+    expected = "native" if runs_native("auto", "float32", torch.device("cpu")) else "torch"
+    auto = workflow.with_values({"vae.engine": "auto"})
+    assert environment(auto)["decoder"] == expected
+    assert environment(auto.with_values({"vae.invariances": []}))["decoder"] == "torch"
 
 
 # ---- identity

@@ -220,6 +220,6 @@ def replay(
         torch.set_num_threads(threads)
     names = [reward.label for reward in workflow.rewards]
     recorded = dict(zip(names, trial.values, strict=True))
-    was, now = environment_of(trial), environment()
+    was, now = environment_of(trial), environment(workflow)
     elsewhere = tuple(f"{k} {v}" for k, v in was.items() if k != "threads" and v != now.get(k))
     return Replay(trial.number, recorded, rewards_of(workflow, run), elsewhere)

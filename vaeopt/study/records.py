@@ -20,6 +20,8 @@ from optuna.trial import FrozenTrial, Trial
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
+from vaeopt.kernels.decoder import runs_native
+from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.session import Session
 from vaeopt.workflow import Score, Workflow, load_run, primitives, save_run
 from vaeopt.workflow.artefacts import ARRAYS
@@ -87,7 +89,7 @@ def attach(
     trial.set_user_attr(_SETTINGS, workflow.to_table())
     trial.set_user_attr(_PRIMITIVES, primitives(run))
     trial.set_user_attr(_SCORES, {name: score and asdict(score) for name, score in scores.items()})
-    trial.set_user_attr(_ENVIRONMENT, environment())
+    trial.set_user_attr(_ENVIRONMENT, environment(workflow))
     trial.set_user_attr(_FILES, ids)
 
 
@@ -103,14 +105,24 @@ def record_failure(trial: Trial, error: BaseException) -> None:
     )
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine of this process: what a replay elsewhere may differ in."""
+def environment(workflow: Workflow) -> dict[str, Any]:
+    """Versions and machine of this process: what a replay elsewhere may differ in.
+
+    Args:
+        workflow: tells what computes the loss of a spatial decoder here.
+    """
+    vae = workflow.vae
+    # Asked in this order: a vanilla decoder must not make the kernel be compiled.
+    native = bool(vae.invariances) and runs_native(
+        vae.engine, vae.precision, resolve_device(vae.device)
+    )
     packages = ("vaeopt", "torch", "pyro-ppl", "numpy", "scikit-learn", "optuna")
     return {
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
+        "decoder": "native" if native else "torch",
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
     }
 
