@@ -73,9 +73,26 @@ public:
     float* out_weight_sum() { return weight_sum(q_.depth); }
     float* out_bias_sum() { return out_weight_sum() + wide_; }
 
+    // Three vectors of a patch, `wide` floats each: factors of both coordinates, and offset.
+    float* pose(int64_t patch) { return pose_ + patch * 3 * wide_; }
+    float* pose_slope(int64_t patch) { return pose_slope_ + patch * 3 * wide_; }
+
     void run() {
+        clear();
+        load();
+        pass();
+        if (q_.gradients) store();
+    }
+    void clear() {
+        std::memset(zeros_, 0, size_t(6 * wide_) * 4);
+        std::memset(pose_, 0, size_t((last_ - first_) * 3 * wide_) * 4);
+        std::memset(pose_slope_, 0, size_t((last_ - first_) * 3 * wide_) * 4);
+        std::memset(sums_, 0, size_t(sums()) * 4);
+        losses_.assign(size_t(last_ - first_), 0.0);
+    }
+    // Loss and slopes of all rows, from the poses.
+    void pass() {
         engine_.begin();
-        prepare();
         const int64_t rows = (last_ - first_) * q_.pixels;
         for (int64_t tile = 0; tile < rows; tile += Engine::TILE) {
             int64_t row = 0;
@@ -87,31 +104,25 @@ public:
                 for (int64_t l = 0; l < q_.depth; ++l)
                     engine_.weight_slope(l, row, weight_sum(l));
         }
-        if (q_.gradients) write_pose_slopes();
         engine_.end();
     }
 
 private:
-    void prepare() {
-        std::memset(zeros_, 0, size_t(6 * wide_) * 4);
-        std::memset(pose_, 0, size_t((last_ - first_) * 3 * wide_) * 4);
-        std::memset(pose_slope_, 0, size_t((last_ - first_) * 3 * wide_) * 4);
-        std::memset(sums_, 0, size_t(sums()) * 4);
+    void load() {
         const int64_t width = q_.width;
         for (int64_t s = first_; s < last_; ++s) {
-            float* pose = pose_ + (s - first_) * 3 * wide_;
+            float* to = pose(s - first_);
             for (int64_t j = 0; j < width; ++j) {
-                pose[j] = q_.linear[(s * width + j) * 2];
-                pose[wide_ + j] = q_.linear[(s * width + j) * 2 + 1];
-                pose[2 * wide_ + j] = q_.offset[s * width + j];
+                to[j] = q_.linear[(s * width + j) * 2];
+                to[wide_ + j] = q_.linear[(s * width + j) * 2 + 1];
+                to[2 * wide_ + j] = q_.offset[s * width + j];
             }
         }
-        losses_.assign(size_t(last_ - first_), 0.0);
     }
-    void write_pose_slopes() {
+    void store() {
         const int64_t width = q_.width;
         for (int64_t s = first_; s < last_; ++s) {
-            const float* slope = pose_slope_ + (s - first_) * 3 * wide_;
+            const float* slope = pose_slope(s - first_);
             for (int64_t j = 0; j < width; ++j) {
                 q_.linear_slope[(s * width + j) * 2] = slope[j];
                 q_.linear_slope[(s * width + j) * 2 + 1] = slope[wide_ + j];
