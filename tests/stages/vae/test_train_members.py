@@ -12,7 +12,13 @@ from torch import Tensor
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Patches, TrainedVae
 from vaeopt.stages.vae import VaeSettings, train, train_members
-from vaeopt.stages.vae.trainers import EagerTrainer, StackedTrainer, Trainer, choose_trainer
+from vaeopt.stages.vae.trainers import (
+    EagerTrainer,
+    NativeTrainer,
+    StackedTrainer,
+    Trainer,
+    choose_trainer,
+)
 
 SEEDS = [Seeds(0, number) for number in range(5)]
 MODELS: list[dict[str, Any]] = [
@@ -63,6 +69,24 @@ def test_a_stack_learns_what_models_learn_one_after_the_other(
             torch.testing.assert_close(weights[name], weight, atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_compiled_epochs_learn_what_models_learn_one_after_the_other(
+    patches: Patches, model: dict[str, Any]
+) -> None:
+    settings, data = _settings(**{**model, "engine": "native"}), _data(patches)
+    if not NativeTrainer.runs(settings, data.device):
+        pytest.skip("there is no C++ compiler")
+    eager = EagerTrainer(settings, data, 7, SEEDS[:3])
+    compiled = NativeTrainer(settings, data, 7, SEEDS[:3])
+    for rate in (1e-2, 3e-3, 1e-3):
+        expected = eager.epoch([0, 1, 2], rate)
+        np.testing.assert_allclose(compiled.epoch([0, 1, 2], rate), expected, rtol=1e-5)
+    for member in range(3):
+        weights = compiled.weights(member)
+        for name, weight in eager.weights(member).items():
+            torch.testing.assert_close(weights[name], weight, atol=2e-5, rtol=0)
+
+
 def test_bf16_products_of_all_members_at_once_learn_nearly_the_same(patches: Patches) -> None:
     settings, data = _settings(invariances="rotation", precision="bf16"), _data(patches)
     eager = EagerTrainer(_settings(invariances="rotation"), data, 7, SEEDS[:2])
@@ -73,9 +97,9 @@ def test_bf16_products_of_all_members_at_once_learn_nearly_the_same(patches: Pat
     np.testing.assert_allclose(found, expected, rtol=0.01)
 
 
-@pytest.mark.parametrize("kind", [EagerTrainer, StackedTrainer])
+@pytest.mark.parametrize("kind", [EagerTrainer, NativeTrainer, StackedTrainer])
 def test_members_that_are_left_out_change_nothing_for_the_others(
-    patches: Patches, kind: type[EagerTrainer | StackedTrainer]
+    patches: Patches, kind: type[EagerTrainer | NativeTrainer | StackedTrainer]
 ) -> None:
     settings, data = _settings(invariances="none"), _data(patches)
     together, alone = kind(settings, data, 7, SEEDS), kind(settings, data, 7, SEEDS[3:4])
@@ -135,23 +159,38 @@ def test_every_member_stops_at_its_own_plateau(patches: Patches) -> None:
         _assert_close(vae, expected)
 
 
-@pytest.mark.parametrize("invariances", ["none", "rotation"])
-def test_one_that_diverges_keeps_its_last_good_weights_and_leaves_the_others(
-    patches: Patches, invariances: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = _settings(invariances=invariances)
-    epoch, calls = StackedTrainer.epoch, []
+def _break(trainer: StackedTrainer | NativeTrainer) -> None:
+    """Spoil a weight of member 1."""
+    if isinstance(trainer, NativeTrainer):
+        trainer._members[1].state[0, 0] = torch.nan
+    else:
+        trainer._groups[0].stack.values["encoder.mean.bias"][1] = torch.nan
 
-    def break_member_1(self: StackedTrainer, members: Sequence[int], rate: float) -> list[float]:
+
+@pytest.mark.parametrize("invariances", ["none", "rotation"])
+@pytest.mark.parametrize("engine", ["native", "fast"])
+def test_one_that_diverges_keeps_its_last_good_weights_and_leaves_the_others(
+    patches: Patches, engine: str, invariances: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _settings(invariances=invariances, engine=engine)
+    if engine == "native" and not NativeTrainer.runs(settings, torch.device("cpu")):
+        pytest.skip("there is no C++ compiler")
+    kind: type[StackedTrainer | NativeTrainer]
+    kind = NativeTrainer if engine == "native" else StackedTrainer
+    epoch, calls = kind.epoch, []
+
+    def break_member_1(
+        self: StackedTrainer | NativeTrainer, members: Sequence[int], rate: float
+    ) -> list[float]:
         calls.append(list(members))
         if len(calls) == 3:
-            self._groups[0].stack.values["encoder.mean.bias"][1] = torch.nan
-        return epoch(self, members, rate)
+            _break(self)
+        return epoch(self, members, rate)  # type: ignore[arg-type]  # of the same kind
 
     expected = train_members(settings, patches, seeds=SEEDS[:3])
     short = train(settings.model_copy(update={"epochs": 2}), patches, seeds=SEEDS[1])
     with monkeypatch.context() as patched:
-        patched.setattr(StackedTrainer, "epoch", break_member_1)
+        patched.setattr(kind, "epoch", break_member_1)
         found = train_members(settings, patches, seeds=SEEDS[:3])
     assert calls == [[0, 1, 2], [0, 1, 2], [0, 1, 2], [0, 2]]
     assert [vae.diverged for vae in found] == [False, True, False]

@@ -9,6 +9,7 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers.base import Trainer
 from vaeopt.stages.vae.trainers.eager import EagerTrainer
+from vaeopt.stages.vae.trainers.native import NativeTrainer
 from vaeopt.stages.vae.trainers.stacked import StackedTrainer
 
 __all__ = ["choose_trainer"]
@@ -29,6 +30,8 @@ def choose_trainer(
     """
     if settings.engine == "reference":
         return EagerTrainer(settings, data, size_px, seeds)
+    if NativeTrainer.runs(settings, data.device):
+        return NativeTrainer(settings, data, size_px, seeds)
     if data.device.type == "cuda":
         at_once = _activation_bytes(settings, size_px, len(seeds)) < _free_bytes(data.device) / 2
         return StackedTrainer(settings, data, size_px, seeds, at_once=at_once)
