@@ -31,12 +31,11 @@ import torch
 from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 
-from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.decoder import native
 from vaeopt.stages.vae.invariances import compose
 from vaeopt.stages.vae.model import InvariantVae, build
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers import choose_trainer
+from vaeopt.stages.vae.train import _epoch, _threads_for
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 BATCH, WIDTH, BATCHES_PER_EPOCH = 128, 128, 4
@@ -118,10 +117,13 @@ def peer_steps(settings: VaeSettings, size_px: int, data: Tensor) -> tuple[Calla
 
 def our_steps(settings: VaeSettings, size_px: int, data: Tensor) -> Callable[[], int]:
     """One epoch as ``train`` does it."""
-    trainer = choose_trainer(settings, data, size_px, [Seeds(0, 0)])
+    model = build(settings, size_px, seed=0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    generator = torch.Generator().manual_seed(0)
 
     def steps() -> int:
-        trainer.epoch([0], 1e-3)
+        with _threads_for(settings, data.device) as threads:
+            _epoch(model, optimizer, data, generator, threads)
         return BATCHES_PER_EPOCH
 
     return steps
