@@ -81,8 +81,9 @@ class Stack:
 
     def finite(self) -> Tensor:
         """Whether all weights of a member are, (members,)."""
-        finite = [torch.isfinite(value).flatten(1).all(1) for value in self.values.values()]
-        return torch.stack(finite).all(0)
+        # A sum is not finite if one of its parts is not, and needs no array of answers.
+        sums = [value.flatten(1).sum(1) for value in self.values.values()]
+        return torch.stack(sums).isfinite().all(0)
 
     def part(self, positions: Sequence[int]) -> "Stack":
         """Some of the members, with what Adam remembers of them."""
