@@ -22,6 +22,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "epochs": 1000,
             "batch_size": 128,
             "learning_rate": 1e-3,
+            "schedule": "constant",
             "patience_epochs": 0,
         },
         "latent_filter": {"kind": "variance-product", "minimum": 0.05},

@@ -11,6 +11,7 @@ from vaeopt.core.types import Micrograph, Patches, TrainedVae
 from vaeopt.kernels.decoder import runs_native
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.stages.vae.model import InvariantVae, build
+from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
 
 __all__ = ["train"]
@@ -48,6 +49,9 @@ def train(
     diverged = False
     good = _snapshot(model)
     for epoch in range(settings.epochs):
+        optimizer.param_groups[0]["lr"] = learning_rate(
+            settings.schedule, settings.learning_rate, epoch, settings.epochs
+        )
         with _threads_for(settings, device) as threads:
             loss = _epoch(model, optimizer, data, generator, threads)
         diverged = not np.isfinite(loss)
