@@ -21,6 +21,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "kl_estimator": "sampled",
             "epochs": 1000,
             "batch_size": 128,
+            "pixels": 1.0,
             "learning_rate": 1e-3,
             "schedule": "constant",
             "patience_epochs": 0,

@@ -90,6 +90,8 @@ class VaeSettings(Settings):
     """passes over all patches"""
     batch_size: PositiveInt = 128
     """patches per step"""
+    pixels: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """share of the pixels of a window that a step looks at, drawn anew for every step"""
     learning_rate: PositiveFloat = 1e-3
     """of Adam; the largest one where it changes"""
     schedule: Schedule = "constant"

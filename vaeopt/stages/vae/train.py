@@ -13,6 +13,7 @@ from vaeopt.stages.vae.device import resolve_device
 from vaeopt.stages.vae.model import InvariantVae, build
 from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
+from vaeopt.stages.vae.subset import draw_pixels
 
 __all__ = ["train"]
 
@@ -112,8 +113,11 @@ def _epoch(
     size = settings.batch_size
     # Permuted once, so that every batch is a view.
     batches = torch.split(data[order], size), torch.split(noise, size)
-    for patches, draws in zip(*batches, strict=True):
-        loss = model.loss_sum(patches, draws, threads=threads)
+    subsets = draw_pixels(
+        len(batches[0]), data.shape[1], settings.pixels, generator, device=data.device
+    )
+    for patches, draws, pixels in zip(*batches, subsets, strict=True):
+        loss = model.loss_sum(patches, draws, pixels=pixels, threads=threads)
         optimizer.zero_grad(set_to_none=True)
         (loss / len(patches)).backward()  # type: ignore[no-untyped-call]  # torch's stub
         optimizer.step()
