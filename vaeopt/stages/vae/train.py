@@ -10,6 +10,7 @@ from torch import Tensor
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Micrograph, Patches, TrainedVae
 from vaeopt.stages.vae.device import resolve_device
+from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers import choose_trainer
 
@@ -71,7 +72,8 @@ def train_members(
     records = [_Record(trainer.weights(member)) for member in range(len(seeds))]
     active = list(range(len(seeds)))
     for epoch in range(settings.epochs):
-        losses = dict(zip(active, trainer.epoch(active, settings.learning_rate), strict=True))
+        rate = learning_rate(settings.schedule, settings.learning_rate, epoch, settings.epochs)
+        losses = dict(zip(active, trainer.epoch(active, rate), strict=True))
         for member, loss in losses.items():
             records[member].diverged = not np.isfinite(loss)
         active = [member for member in active if not records[member].diverged]

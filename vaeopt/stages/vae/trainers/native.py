@@ -53,14 +53,14 @@ class NativeTrainer:
     def epoch(self, members: Sequence[int], learning_rate: float) -> list[float]:
         """See :class:`Trainer`."""
         chosen = [self._members[member] for member in members]
-        draws = [self._draws[member].epoch(len(self._data)) for member in members]
-        orders, noises = zip(*draws, strict=True)
+        drawn = [self._draws[member].epoch(*self._data.shape) for member in members]
         losses = training.train(
             self._recipe,
             chosen,
             self._data,
-            orders,
-            noises,
+            [epoch.order for epoch in drawn],
+            [epoch.noise for epoch in drawn],
+            [epoch.pixels for epoch in drawn],
             learning_rate=learning_rate,
             threads=self._threads(len(members)),
         )
