@@ -7,8 +7,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <exception>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -36,54 +37,61 @@ public:
         const int64_t turn = turn_.load(std::memory_order_acquire);
         if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
             arrived_.store(0, std::memory_order_relaxed);
+            std::lock_guard<std::mutex> guard(mutex_);
             turn_.store(turn + 1, std::memory_order_release);
+            if (asleep_ > 0) wake_.notify_all();
             return;
         }
-        // Others are microseconds away, unless the machine is busy: then their turn comes first.
-        for (int tries = 0; turn_.load(std::memory_order_acquire) == turn; ++tries)
-            if (tries > 20000) std::this_thread::yield();
+        // The others are microseconds away, unless the machine is busy: then they need the core.
+        for (int tries = 0; tries < 20000; ++tries)
+            if (turn_.load(std::memory_order_acquire) != turn) return;
+        std::unique_lock<std::mutex> lock(mutex_);
+        ++asleep_;
+        wake_.wait(lock, [&] { return turn_.load(std::memory_order_relaxed) != turn; });
+        --asleep_;
     }
 
 private:
     const int64_t count_;
     std::atomic<int64_t> arrived_{0}, turn_{0};
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    int64_t asleep_ = 0;
 };
 
-struct Rate {  // of Adam: step size, and what the root of the second moment is divided by
+struct Rate {  // of Adam: step size, and what the root of the second moment is multiplied with
     float size, root;
     Rate(double learning_rate, int64_t step)
         : size(float(learning_rate / (1 - std::pow(0.9, double(step))))),
-          root(float(std::sqrt(1 - std::pow(0.999, double(step))))) {}
+          root(float(1 / std::sqrt(1 - std::pow(0.999, double(step))))) {}
 };
 
-// torch.optim.Adam with its defaults, on some of the weights.
+// torch.optim.Adam with its defaults, on some of the weights: whole vectors of them.
 inline void adam(const Member& member, const std::vector<float*>& gradients, float scale, Rate rate,
                  int64_t first, int64_t last) {
-    float* __restrict w = member.weights;
-    float* __restrict m = member.first_moment;
-    float* __restrict v = member.second_moment;
-    float* __restrict g = gradients[0];
-    for (size_t t = 1; t < gradients.size(); ++t) {
-        const float* __restrict other = gradients[t];
-        for (int64_t i = first; i < last; ++i) g[i] += other[i];
-    }
-    for (int64_t i = first; i < last; ++i) {
-        const float slope = g[i] * scale;
-        m[i] += (slope - m[i]) * 0.1f;
-        v[i] = v[i] * 0.999f + slope * slope * 0.001f;
-        w[i] -= rate.size * m[i] / (std::sqrt(v[i]) / rate.root + 1e-8f);
+    for (int64_t i = first; i < last; i += LANES) {
+        Vec slope = at(gradients[0] + i);
+        for (size_t t = 1; t < gradients.size(); ++t) slope += at(gradients[t] + i);
+        slope *= scale;
+        Vec &m = at(member.first_moment + i), &v = at(member.second_moment + i);
+        m += (slope - m) * 0.1f;
+        v = v * 0.999f + slope * slope * 0.001f;
+        at(member.weights + i) -= quotient(m * rate.size, root(v) * rate.root + 1e-8f);
     }
 }
 
 // Threads that train one member together.
 template <class Engine> class Group {
 public:
-    Group(const Recipe& q, const Layout& layout, int64_t threads)
+    Group(const Recipe& q, const Layout& layout, int64_t threads, int64_t number)
         : q_(q), layout_(layout), barrier_(threads), losses_(size_t(threads)) {
         const int64_t capacity = (q.batch + threads - 1) / threads;
         Arena counted(nullptr);
         lay_out(counted, threads, capacity);
-        Arena arena(block_.at_least(counted.used()));
+        // One piece of memory for each group, kept between calls.
+        thread_local std::vector<std::unique_ptr<Block>> blocks;
+        while (int64_t(blocks.size()) <= number) blocks.push_back(std::make_unique<Block>());
+        Arena arena(blocks[size_t(number)]->at_least(counted.used()));
         lay_out(arena, threads, capacity);
     }
     int64_t threads() const { return int64_t(gradients_.size()); }
@@ -132,7 +140,6 @@ private:
     }
     const Recipe& q_;
     const Layout& layout_;
-    Block block_;
     Barrier barrier_;
     std::vector<double> losses_;
     std::vector<float*> gradients_;
@@ -147,7 +154,7 @@ void train(const Recipe& q, const float* image, int64_t patches, Member* members
     threads = std::min(threads / groups, q.batch);
     std::vector<std::unique_ptr<Group<Engine>>> teams;  // their memory, before any thread starts
     for (int64_t i = 0; i < groups; ++i)
-        teams.push_back(std::make_unique<Group<Engine>>(q, layout, threads));
+        teams.push_back(std::make_unique<Group<Engine>>(q, layout, threads, i));
     const auto work = [&](int64_t group, int64_t self) {
         for (int64_t i = group; i < count; i += groups)
             teams[size_t(group)]->train(self, members[i], image, patches, learning_rate);

@@ -70,6 +70,15 @@ inline Vec quotient(Vec a, Vec b) {
 #endif
 }
 
+inline Vec root(Vec v) {
+#if defined(__AVX512F__)
+    return _mm512_sqrt_ps(v);
+#else
+    for (int i = 0; i < LANES; ++i) v[i] = std::sqrt(v[i]);
+    return v;
+#endif
+}
+
 // Rational approximation of degrees 13 and 6 (the one of Eigen), a few units in the last place.
 inline Vec tanh_exact(Vec x) {
     x = clamp(x, -7.99881172f, 7.99881172f);
