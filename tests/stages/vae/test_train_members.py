@@ -121,36 +121,49 @@ def test_weights_are_a_copy(patches: Patches) -> None:
     assert not torch.equal(after["encoder.mean.weight"], kept["encoder.mean.weight"])
 
 
-def test_the_readable_trainer_can_be_asked_for(patches: Patches) -> None:
-    chosen = choose_trainer(_settings(engine="reference"), _data(patches), 7, SEEDS)
-    assert isinstance(chosen, EagerTrainer)
+@pytest.mark.parametrize(
+    ("engine", "kind"), [("reference", EagerTrainer), ("fast", StackedTrainer)]
+)
+def test_the_engine_decides_who_trains(
+    patches: Patches, engine: str, kind: type[EagerTrainer | StackedTrainer]
+) -> None:
+    assert isinstance(choose_trainer(_settings(engine=engine), _data(patches), 7, SEEDS), kind)
 
 
 # ---- the loop
 
 
+@pytest.mark.parametrize("engine", ["native", "fast", "reference"])
 @pytest.mark.parametrize("invariances", ["none", "rotation+translation"])
-def test_every_member_ends_as_if_it_were_alone(patches: Patches, invariances: str) -> None:
-    settings = _settings(invariances=invariances)
+def test_every_member_ends_as_if_it_were_alone(
+    patches: Patches, invariances: str, engine: str
+) -> None:
+    settings = _settings(invariances=invariances, engine=engine)
     together = train_members(settings, patches, seeds=SEEDS)
     assert len(together) == len(SEEDS)
     for vae, seeds in zip(together, SEEDS, strict=True):
         _assert_close(vae, train(settings, patches, seeds=seeds))
 
 
+@pytest.mark.parametrize("engine", ["native", "fast"])
 @pytest.mark.parametrize("invariances", ["none", "rotation"])
-def test_members_in_another_order_are_the_same_members(patches: Patches, invariances: str) -> None:
-    settings, order = _settings(invariances=invariances), [3, 0, 4, 2, 1]
+def test_members_in_another_order_are_the_same_members(
+    patches: Patches, invariances: str, engine: str
+) -> None:
+    settings, order = _settings(invariances=invariances, engine=engine), [3, 0, 4, 2, 1]
     straight = train_members(settings, patches, seeds=SEEDS)
     shuffled = train_members(settings, patches, seeds=[SEEDS[member] for member in order])
     for vae, member in zip(shuffled, order, strict=True):
         _assert_close(vae, straight[member])
 
 
-def test_every_member_stops_at_its_own_plateau(patches: Patches) -> None:
-    settings = _settings(
-        invariances="none", epochs=60, learning_rate=3e-3, patience_epochs=3, min_improvement=0.1
-    )
+@pytest.mark.parametrize("engine", ["native", "fast"])
+@pytest.mark.parametrize("invariances", ["none", "rotation"])
+def test_every_member_stops_at_its_own_plateau(
+    patches: Patches, invariances: str, engine: str
+) -> None:
+    stops: dict[str, Any] = {"patience_epochs": 3, "min_improvement": 0.1, "learning_rate": 3e-3}
+    settings = _settings(invariances=invariances, engine=engine, epochs=60, **stops)
     alone = [train(settings, patches, seeds=seeds) for seeds in SEEDS]
     lengths = {len(vae.loss_nats) for vae in alone}
     assert len(lengths) > 1

@@ -14,7 +14,7 @@ from vaeopt.stages.vae.trainers.stacked import StackedTrainer
 
 __all__ = ["choose_trainer"]
 
-_CACHED_MEMBERS = 4  # of which the weights, slopes and moments stay in the cache of a core
+_CACHED_MEMBERS = 8  # more of them are slower again: their weights no longer fit into the cache
 
 
 def choose_trainer(
