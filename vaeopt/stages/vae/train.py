@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from vaeopt.core.seeds import Seeds
-from vaeopt.core.types import Micrograph, Patches, TrainedVae
+from vaeopt.core.types import Floats, Micrograph, Patches, TrainedVae
 from vaeopt.kernels.decoder import runs_native
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.stages.vae.model import InvariantVae, build
@@ -42,7 +42,7 @@ def train(
     device = resolve_device(settings.device)
     model = build(settings, patches.size_px, seed=seeds.integer("vae-weights")).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-    data = torch.tensor(patches.pixels.reshape(len(patches), -1), device=device)
+    data = _shared(patches.pixels.reshape(len(patches), -1)).to(device)
     generator = torch.Generator().manual_seed(seeds.integer("vae-noise"))
     losses: list[float] = []
     diverged = False
@@ -88,6 +88,12 @@ def _threads_for(settings: VaeSettings, device: torch.device) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
+def _shared(pixels: Floats) -> torch.Tensor:
+    """The same memory as a tensor, which nobody writes to."""
+    # Torch warns of arrays that are read-only, because a tensor cannot be.
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
+
+
 def _snapshot(model: InvariantVae) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
@@ -106,9 +112,9 @@ def _epoch(
     noise = noise.to(data.device)
     total = torch.zeros((), device=data.device)
     size = settings.batch_size
-    # Permuted once, so that every batch is a view.
-    batches = torch.split(data[order], size), torch.split(noise, size)
-    for patches, draws in zip(*batches, strict=True):
+    batches = torch.split(order, size), torch.split(noise, size)
+    for rows, draws in zip(*batches, strict=True):
+        patches = data[rows]  # of all rows at once there would be a second copy of the data
         loss = model.loss_sum(patches, draws, threads=threads)
         optimizer.zero_grad(set_to_none=True)
         (loss / len(patches)).backward()  # type: ignore[no-untyped-call]  # torch's stub
