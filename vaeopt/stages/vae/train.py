@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaeopt.core.seeds import Seeds
-from vaeopt.core.types import Micrograph, Patches, TrainedVae
+from vaeopt.core.types import Floats, Micrograph, Patches, TrainedVae
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
@@ -67,7 +67,7 @@ def train_members(
             the members that are still training.
     """
     device = resolve_device(settings.device)
-    data = torch.tensor(patches.pixels.reshape(len(patches), -1), device=device)
+    data = _shared(patches.pixels.reshape(len(patches), -1)).to(device)
     trainer = choose_trainer(settings, data, patches.size_px, seeds)
     records = [_Record(trainer.weights(member)) for member in range(len(seeds))]
     active = list(range(len(seeds)))
@@ -108,6 +108,12 @@ class _Record:
     """of the last epoch that ended well"""
     losses: list[float] = field(default_factory=list)
     diverged: bool = False
+
+
+def _shared(pixels: Floats) -> Tensor:
+    """The same memory as a tensor, which nobody writes to."""
+    # Torch warns of arrays that are read-only, because a tensor cannot be.
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
 def _plateau(losses: Sequence[float], settings: VaeSettings) -> bool:

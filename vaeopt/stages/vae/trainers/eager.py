@@ -53,10 +53,10 @@ class EagerTrainer:
         order, noise = order.to(data.device), noise.to(data.device)
         total = torch.zeros((), device=data.device)
         size = model.settings.batch_size
-        # Permuted once, so that every batch is a view.
-        batches = torch.split(data[order], size), torch.split(noise, size)
+        batches = torch.split(order, size), torch.split(noise, size)
         with few_threads(model.settings, data.device) as threads:
-            for step, (patches, draws) in enumerate(zip(*batches, strict=True)):
+            for step, (rows, draws) in enumerate(zip(*batches, strict=True)):
+                patches = data[rows]  # all at once would be a second copy of the data
                 pixels = None if subsets is None else subsets[step].to(data.device)
                 loss = model.loss_sum(patches, draws, pixels=pixels, threads=threads)
                 optimizer.zero_grad(set_to_none=True)
