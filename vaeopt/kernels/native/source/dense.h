@@ -19,7 +19,7 @@ inline int64_t up(int64_t n, int64_t step) { return (n + step - 1) / step * step
 
 struct Dense {  // where a layer stands in the array of all weights
     int64_t in, out, weights, biases;
-    int64_t rows() const { return up(in, 8); }
+    int64_t rows() const { return up(in, 32); }
     int64_t columns() const { return up(out, 32); }
 };
 
@@ -85,11 +85,11 @@ public:
             const float* in = l > 0 ? values_[l - 1] : x;
             const int64_t ldi = l > 0 ? ld(l - 1) : ldx;
             float* to = g + layer.weights;
-            product<false>(to, layer.columns(), in, 1, ldi, d, ld(l), layer.rows(),
+            product<false>(to, layer.columns(), in, 1, ldi, d, ld(l), up(layer.in, 8),
                            layer.columns(), rows);
             // Rows of padding have read what lies behind the numbers of a row.
             std::memset(to + layer.in * layer.columns(), 0,
-                        size_t((layer.rows() - layer.in) * layer.columns()) * 4);
+                        size_t((up(layer.in, 8) - layer.in) * layer.columns()) * 4);
             for (int64_t j = 0; j < layer.columns(); j += LANES) {
                 Vec total = {};
                 for (int64_t r = 0; r < rows; ++r) total += at(d + r * ld(l) + j);
@@ -130,6 +130,11 @@ private:
     bool to_input_;
     std::vector<float*> values_, slopes_, turned_;
     float* input_slope_ = nullptr;
+};
+
+// Which layers go with an engine of the spatial decoder.
+template <class Engine> struct DenseOf {
+    using Layers = Perceptron;
 };
 
 }  // namespace
