@@ -1,5 +1,6 @@
 """Trainings with other seeds, other subsets, and recorded scores: what a value is made of."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -51,13 +52,41 @@ def test_replicates_are_other_trainings_of_the_same_key_points(
     run: WorkflowRun, three: WorkflowRun
 ) -> None:
     assert len(three.members) == 3
-    np.testing.assert_array_equal(three.latents.z_mean, run.latents.z_mean)  # member 0 is the run
+    # Member 0 is the run, but for the rounding of sums.
+    np.testing.assert_allclose(three.latents.z_mean, run.latents.z_mean, atol=1e-5)
     for other in three.replicates:
         np.testing.assert_array_equal(other.keypoints.yx_px, run.keypoints.yx_px)
         np.testing.assert_array_equal(other.patches.pixels, run.patches.pixels)
         assert not np.allclose(other.latents.z_mean, run.latents.z_mean)
     first, second = three.replicates
     assert not np.allclose(first.latents.z_mean, second.latents.z_mean)
+
+
+def test_a_replicate_is_the_run_of_its_own_seeds(
+    workflow: Workflow, micrograph: Micrograph, three: WorkflowRun
+) -> None:
+    for number, member in enumerate(three.members):
+        alone = walk(
+            workflow,
+            micrograph,
+            comparison=comparison_for(workflow, 49),
+            seeds=Seeds(0, 0).replicate(number),
+        )
+        np.testing.assert_allclose(member.latents.z_mean, alone.latents.z_mean, atol=1e-5)
+        np.testing.assert_allclose(member.vae.loss_nats, alone.vae.loss_nats, rtol=1e-5)
+
+
+def test_the_time_that_replicates_share_is_shared_out(
+    workflow: Workflow, micrograph: Micrograph
+) -> None:
+    twice, started = workflow.with_values({"replicates": 2}), time.perf_counter()
+    comparison = comparison_for(twice, 49)
+    run = walk(twice, micrograph, comparison=comparison, seeds=Seeds(0, 0))
+    took = time.perf_counter() - started
+    first, second = (member.seconds for member in run.members)
+    for stage in ("keypoints", "patches", "vae"):
+        assert first[stage] == second[stage] > 0
+    assert sum(first.values()) + sum(second.values()) <= took
 
 
 def test_a_value_is_the_mean_over_trainings_and_its_spread_is_kept(three: WorkflowRun) -> None:
@@ -86,6 +115,7 @@ def test_replicates_come_back_from_their_files(
     assert rewards_of(workflow, again) == rewards_of(workflow, three)
     assert primitives(again) == primitives(three)
     assert len(primitives(again)["replicates"]) == 2
+    assert all(member.patches is again.patches for member in again.members)
 
 
 def test_seeds_of_replicates_meet_neither_each_other_nor_other_trials() -> None:
@@ -262,6 +292,19 @@ def test_a_stored_run_is_completed_without_training(
     for reward in rewards:  # the second poses are those of the study, whatever the trial
         assert known_score(reward, again) == known_score(reward, full)
     np.testing.assert_array_equal(full.latents.z_mean, run.latents.z_mean)
+
+
+def test_second_poses_are_the_same_in_blocks(
+    workflow: Workflow, run: WorkflowRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewards = [_reward("rotation-ami", components=3), _reward("jitter-ami", components=3)]
+    whole = complete(workflow, run, rewards, seeds=Seeds(0, 0)).recuts
+    monkeypatch.setattr("vaeopt.workflow.run._RECUT_PIXELS", 10 * run.patches.size_px**2)
+    blocks = complete(workflow, run, rewards, seeds=Seeds(0, 0)).recuts
+    for name, recut in whole.items():
+        assert 0 < recut.inside.sum() < len(run.keypoints)
+        np.testing.assert_array_equal(blocks[name].inside, recut.inside)
+        np.testing.assert_allclose(blocks[name].z_mean, recut.z_mean, atol=1e-6)
 
 
 def test_the_second_pose_of_a_run_comes_back_from_its_files(

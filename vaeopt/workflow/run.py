@@ -30,12 +30,14 @@ from vaeopt.stages.latent_filter.base import LARGEST_MARGIN, log_margin
 from vaeopt.stages.mixture import choose_points
 from vaeopt.stages.patches import cut, recut
 from vaeopt.stages.rewards import Reward
-from vaeopt.stages.vae import content_means, encode, train
+from vaeopt.stages.vae import content_means, encode, train_members
 from vaeopt.workflow.cache import StageCache
 from vaeopt.workflow.scores import needs_of
 from vaeopt.workflow.settings import Workflow
 
 __all__ = ["comparison_for", "complete", "refit", "score", "walk"]
+
+_RECUT_PIXELS = 32_000_000  # 128 MB of second patches at a time; the image is prepared for each
 
 
 def comparison_for(
@@ -80,7 +82,9 @@ def walk(
     folder: Path = Path(),
     on_epoch: Callable[[int, int, float], None] | None = None,
 ) -> WorkflowRun:
-    """Walk through all stages, once for every replicate.
+    """Walk through all stages; replicates share key points and patches and train together.
+
+    The seconds of a stage that replicates share are shared out equally among them.
 
     Args:
         workflow: fixed settings of every stage.
@@ -89,36 +93,11 @@ def walk(
         seeds: all randomness of the run.
         cache: key points and patches of earlier runs on the same image.
         folder: where relative paths of the settings start.
-        on_epoch: called after each training epoch with (epoch, epochs, loss [nats]).
+        on_epoch: called after each training epoch with (epoch, epochs, loss [nats]), the mean over
+            the replicates that are still training.
     """
-    cache = cache or StageCache()
-    members = [
-        _walk_once(
-            workflow,
-            micrograph,
-            comparison=comparison,
-            seeds=seeds.replicate(member),
-            cache=cache,
-            folder=folder,
-            on_epoch=on_epoch,
-        )
-        for member in range(workflow.replicates)
-    ]
-    return replace(members[0], replicates=tuple(members[1:]), collapse=_of_all(members))
-
-
-def _walk_once(
-    workflow: Workflow,
-    micrograph: Micrograph,
-    *,
-    comparison: Comparison,
-    seeds: Seeds,
-    cache: StageCache,
-    folder: Path,
-    on_epoch: Callable[[int, int, float], None] | None,
-) -> WorkflowRun:
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "keypoints"):
+    cache, shared = cache or StageCache(), dict[str, float]()
+    with _timed(shared, "keypoints"):
         keypoints = cache.get(
             "keypoints",
             (workflow.keypoints, comparison.largest_window_px),
@@ -129,27 +108,36 @@ def _walk_once(
                 folder=folder,
             ),
         )
-    with _timed(seconds, "patches"):
+    with _timed(shared, "patches"):
         patches = cache.get(
             "patches",
             (workflow.keypoints, comparison.largest_window_px, workflow.patches),
             lambda: cut(workflow.patches, micrograph, keypoints),
         )
-    with _timed(seconds, "vae"):
-        vae = train(workflow.vae, patches, seeds=seeds, micrograph=micrograph, on_epoch=on_epoch)
-    with _timed(seconds, "encode"):
-        latents = encode(vae, patches, core_px=comparison.core_px)
-    return score(
-        workflow,
-        micrograph,
-        keypoints,
-        patches,
-        vae,
-        latents,
-        comparison=comparison,
-        seeds=seeds,
-        seconds=seconds,
-    )
+    own_seeds = [seeds.replicate(member) for member in range(workflow.replicates)]
+    with _timed(shared, "vae"):
+        vaes = train_members(
+            workflow.vae, patches, seeds=own_seeds, micrograph=micrograph, on_epoch=on_epoch
+        )
+    members = []
+    for vae, own in zip(vaes, own_seeds, strict=True):
+        seconds = {stage: total / len(vaes) for stage, total in shared.items()}
+        with _timed(seconds, "encode"):
+            latents = encode(vae, patches, core_px=comparison.core_px)
+        members.append(
+            score(
+                workflow,
+                micrograph,
+                keypoints,
+                patches,
+                vae,
+                latents,
+                comparison=comparison,
+                seeds=own,
+                seconds=seconds,
+            )
+        )
+    return replace(members[0], replicates=tuple(members[1:]), collapse=_of_all(members))
 
 
 def score(
@@ -290,17 +278,25 @@ def _evidence(workflow: Workflow, run: WorkflowRun, seeds: Seeds) -> Mixture:
 
 def _recut(run: WorkflowRun, name: str) -> Recut:
     """Latents of the same key points at another pose; the poses are those of the whole study."""
-    n, seed = len(run.keypoints), run.comparison.seed
-    patches, inside = recut(
-        run.micrograph,
-        run.keypoints,
-        run.patches.size_px,
-        angle_rad=draw_angles(n, seed) if name == "rotation" else None,
-        shift_px=draw_shifts(n, seed) if name == "jitter" else None,
-        largest_window_px=run.comparison.largest_window_px,
-    )
-    means = np.where(inside[:, None], content_means(run.vae, patches), 0.0)
-    return Recut(z_mean=_or(0.0, means), inside=inside)
+    points, size = run.keypoints, run.patches.size_px
+    n, seed = len(points), run.comparison.seed
+    angle = draw_angles(n, seed) if name == "rotation" else None
+    shift = draw_shifts(n, seed) if name == "jitter" else None
+    z_mean, inside = np.zeros((n, run.latents.latent_dim)), np.zeros(n, dtype=bool)
+    step = max(1, _RECUT_PIXELS // size**2)
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        patches, inside[rows] = recut(
+            run.micrograph,
+            KeyPoints(yx_px=points.yx_px[rows], strength=points.strength[rows]),
+            size,
+            angle_rad=None if angle is None else angle[rows],
+            shift_px=None if shift is None else shift[rows],
+            largest_window_px=run.comparison.largest_window_px,
+        )
+        z_mean[rows] = content_means(run.vae, patches)
+    z_mean[~inside] = 0.0
+    return Recut(z_mean=_or(0.0, z_mean), inside=inside)
 
 
 def _drawn(latents: Latents, study_seed: int) -> Floats:

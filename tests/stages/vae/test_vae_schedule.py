@@ -1,5 +1,6 @@
 """The learning rate over a training: its shape, and that the training follows it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,12 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Patches
 from vaeopt.stages.vae import VaeSettings, train
 from vaeopt.stages.vae.schedule import learning_rate
+from vaeopt.stages.vae.trainers import EagerTrainer, NativeTrainer, StackedTrainer
+
+
+def _settings(**table: Any) -> VaeSettings:
+    small: dict[str, Any] = {"width": 12, "depth": 1, "learning_rate": 0.01, "device": "cpu"}
+    return VaeSettings(**{**small, **table})
 
 
 def _cycle(epochs: int, peak: float = 1.0) -> np.ndarray:
@@ -42,17 +49,31 @@ def test_a_cycle_has_the_same_shape_however_long() -> None:
 
 def test_a_training_follows_its_schedule(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[float] = []
-    step = torch.optim.Adam.step
+    epoch = EagerTrainer.epoch
 
-    def record(self: torch.optim.Adam) -> None:
-        used.append(self.param_groups[0]["lr"])
-        step(self)
+    def record(self: EagerTrainer, members: Sequence[int], rate: float) -> list[float]:
+        used.append(rate)
+        return epoch(self, members, rate)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", record)
-    common: dict[str, Any] = {"width": 12, "depth": 1, "epochs": 4, "device": "cpu"}
-    settings = VaeSettings(**common, batch_size=12, learning_rate=0.01, schedule="one-cycle")
-    train(settings, patches, seeds=Seeds(0, 1))  # 24 patches
-    assert used == [rate for rate in _cycle(4, peak=0.01) for _ in range(2)]
+    monkeypatch.setattr(EagerTrainer, "epoch", record)
+    settings = _settings(epochs=4, engine="reference", schedule="one-cycle")
+    train(settings, patches, seeds=Seeds(0, 1))
+    assert used == list(_cycle(4, peak=0.01))
+
+
+@pytest.mark.parametrize("kind", [EagerTrainer, NativeTrainer, StackedTrainer])
+def test_every_trainer_takes_steps_of_the_rate_it_is_told(
+    patches: Patches, kind: type[EagerTrainer | NativeTrainer | StackedTrainer]
+) -> None:
+    """Adam's first step is as long as its rate for every weight whose slope is not tiny."""
+    settings, data = _settings(batch_size=24), torch.tensor(patches.pixels.reshape(24, -1))
+    if kind is NativeTrainer and not NativeTrainer.runs(settings, data.device):
+        pytest.skip("there is no C++ compiler")
+    trainer = kind(settings, data, patches.size_px, [Seeds(0, 1)])
+    before = trainer.weights(0)
+    trainer.epoch([0], 0.004)
+    moved = [(value - before[name]).abs().flatten() for name, value in trainer.weights(0).items()]
+    assert float(torch.cat(moved).median()) == pytest.approx(0.004, rel=0.01)
 
 
 def test_patience_and_a_cycle_are_refused_together() -> None:
