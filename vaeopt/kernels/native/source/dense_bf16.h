@@ -1,6 +1,7 @@
 // The same layers with products of bf16 numbers, summed in float32.
 #pragma once
 
+#include "bf16.h"
 #include "dense.h"
 
 #if defined(HAS_BF16)
@@ -24,10 +25,7 @@ struct Rounded {
                 const __m512i two =
                     round_rows(part(from + r * ld, j, r < count ? columns : 0),
                                part(from + (r + 1) * ld, j, r + 1 < count ? columns : 0));
-                _mm256_store_si256(reinterpret_cast<__m256i*>(rows + r * ld_rows + j / 2),
-                                   _mm512_castsi512_si256(two));
-                _mm256_store_si256(reinterpret_cast<__m256i*>(rows + (r + 1) * ld_rows + j / 2),
-                                   _mm512_extracti64x4_epi64(two, 1));
+                store_halves(rows + r * ld_rows + j / 2, rows + (r + 1) * ld_rows + j / 2, two);
                 _mm512_store_si512(pairs + r / 2 * ld_pairs + j, pair_rows(two));
             }
     }
@@ -123,8 +121,8 @@ private:
     }
     static void product(float* c, int64_t ldc, const int32_t* a, int64_t lda, const int32_t* b,
                         int64_t ldb, int64_t rows, int64_t columns, int64_t inner) {
-        Products::template product<false>(c, ldc, a, lda, b, ldb, rows, columns, inner,
-                                          [](int64_t, int64_t) {});
+        for (int64_t r = 0; r < rows; ++r) std::memset(c + r * ldc, 0, size_t(columns) * 4);
+        Products::add(c, ldc, a, lda, b, ldb, rows, columns, inner);
     }
     int64_t ld(size_t l) const { return layers_[l].columns() + PAD; }
     int64_t ld_in(size_t l) const { return up(layers_[l].in, 32) + PAD; }
