@@ -69,6 +69,7 @@ class _Case:
         self.image = torch.rand(n, size_px**2, generator=generator)
         self.order = torch.randperm(n, generator=generator)
         self.noise = torch.randn(n, self.recipe.n_latents, generator=generator)
+        self.pixels: Tensor | None = None
 
     def member(self) -> training.Member:
         return training.Member(self.recipe, self.model.state_dict())
@@ -81,6 +82,7 @@ class _Case:
             self.image,
             [self.order] * k,
             [self.noise] * k,
+            [self.pixels] * k,
             learning_rate=1e-3,
             threads=threads,
         )
@@ -109,7 +111,35 @@ def test_loss_and_gradients_are_those_of_the_readable_loss(name: str, threads: i
     _same(member.first_moments(), slopes, 2e-5)
 
 
-@pytest.mark.parametrize("name", ["rotation", "all", "narrow"])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", ["vanilla", "all", "continuous-vanilla", "gaussian"])
+def test_a_step_may_look_at_some_of_the_pixels(name: str, threads: int) -> None:
+    case = _Case(_settings(name), n=13)
+    case.pixels = torch.tensor([[3, 17, 24, 0, 11, 8, 20]])
+    member = case.member()
+    (loss,) = case.train(member, threads=threads)
+    model = case.model
+    patches = case.image[case.order]
+    expected = model.loss_sum(patches, case.noise, pixels=case.pixels[0])
+    (expected / 13).backward()  # type: ignore[no-untyped-call]  # torch's stub
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    slopes = {n: p.grad * 0.1 for n, p in model.named_parameters() if p.grad is not None}
+    _same(member.first_moments(), slopes, 5e-5)
+
+
+def test_every_step_has_its_own_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = _Case(_settings("all", batch_size=4), n=10)
+    case.pixels = torch.stack([torch.randperm(25)[:6] for _ in range(3)])
+    whole, cut, other = case.member(), case.member(), case.member()
+    (expected,) = case.train(whole)
+    monkeypatch.setattr("vaeopt.kernels.training.native._CHUNK_BATCHES", 2)
+    assert case.train(cut) == [pytest.approx(expected, rel=1e-12)]
+    assert torch.equal(cut.state, whole.state)
+    case.pixels = case.pixels.flip(0).contiguous()
+    assert case.train(other) != [pytest.approx(expected, rel=1e-6)]
+
+
+@pytest.mark.parametrize("name", ["rotation", "all", "narrow", "vanilla", "vanilla-deep"])
 def test_bf16_products_change_gradients_by_a_few_percent(name: str) -> None:
     if not native.has_bf16():
         pytest.skip("the processor has no bf16 products")
@@ -198,7 +228,7 @@ def test_long_epochs_are_cut_into_calls_without_a_trace(monkeypatch: pytest.Monk
     assert torch.equal(cut.state, whole.state)
 
 
-@pytest.mark.parametrize("wrong", ["order", "noise", "image", "rows", "grid"])
+@pytest.mark.parametrize("wrong", ["order", "noise", "image", "rows", "grid", "pixels", "steps"])
 def test_arrays_that_do_not_fit_are_refused(wrong: str) -> None:
     case = _Case(_settings("rotation"), n=6)
     member = case.member()
@@ -210,6 +240,10 @@ def test_arrays_that_do_not_fit_are_refused(wrong: str) -> None:
         case.image = case.image[:, :-1]
     elif wrong == "rows":
         case.order = case.order + 1
+    elif wrong == "pixels":
+        case.pixels = torch.tensor([[3, 25]])
+    elif wrong == "steps":
+        case.pixels = torch.zeros(2, 3, dtype=torch.int64)
     else:
         object.__setattr__(case.recipe, "grid", case.recipe.grid[:-1])
     with pytest.raises(ValueError, match="expected"):

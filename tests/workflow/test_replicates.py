@@ -117,6 +117,7 @@ def test_replicates_come_back_from_their_files(
     assert rewards_of(workflow, again) == rewards_of(workflow, three)
     assert primitives(again) == primitives(three)
     assert len(primitives(again)["replicates"]) == 2
+    assert all(member.patches is again.patches for member in again.members)
 
 
 def test_seeds_of_replicates_meet_neither_each_other_nor_other_trials() -> None:
@@ -293,6 +294,19 @@ def test_a_stored_run_is_completed_without_training(
     for reward in rewards:  # the second poses are those of the study, whatever the trial
         assert known_score(reward, again) == known_score(reward, full)
     np.testing.assert_array_equal(full.latents.z_mean, run.latents.z_mean)
+
+
+def test_second_poses_are_the_same_in_blocks(
+    workflow: Workflow, run: WorkflowRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewards = [_reward("rotation-ami", components=3), _reward("jitter-ami", components=3)]
+    whole = complete(workflow, run, rewards, seeds=Seeds(0, 0)).recuts
+    monkeypatch.setattr("vaeopt.workflow.run._RECUT_PIXELS", 10 * run.patches.size_px**2)
+    blocks = complete(workflow, run, rewards, seeds=Seeds(0, 0)).recuts
+    for name, recut in whole.items():
+        assert 0 < recut.inside.sum() < len(run.keypoints)
+        np.testing.assert_array_equal(blocks[name].inside, recut.inside)
+        np.testing.assert_allclose(blocks[name].z_mean, recut.z_mean, atol=1e-6)
 
 
 def test_the_second_pose_of_a_run_comes_back_from_its_files(

@@ -11,7 +11,7 @@ import pytest
 
 from vaeopt.core.errors import DataError
 from vaeopt.core.seeds import Seeds
-from vaeopt.core.types import Comparison, Micrograph, WorkflowRun
+from vaeopt.core.types import Comparison, KeyPoints, Micrograph, WorkflowRun
 from vaeopt.testing import example_run
 from vaeopt.workflow import (
     STAGES,
@@ -169,6 +169,24 @@ def test_a_cache_forgets_what_was_used_least_recently() -> None:
 
     assert [get(key) for key in (1, 2, 1, 3, 1, 2)] == [10, 20, 10, 30, 10, 20]
     assert made == [1, 2, 3, 2]
+
+
+def test_a_cache_holds_little_memory_of_each_stage() -> None:
+    cache, made = StageCache(most_bytes=100), []
+
+    def get(stage: str, n: int) -> KeyPoints:
+        def make() -> KeyPoints:
+            made.append((stage, n))
+            return KeyPoints(yx_px=np.zeros((n, 2)), strength=np.zeros(n))  # 24 n bytes
+
+        return cache.get(stage, (n,), make)
+
+    for stage, n in [("a", 1), ("b", 2), ("b", 1), ("b", 2), ("b", 3), ("b", 5), ("b", 5)]:
+        get(stage, n)
+    assert made == [("a", 1), ("b", 2), ("b", 1), ("b", 3), ("b", 5)]
+    for stage, n in [("a", 1), ("b", 5), ("b", 3)]:  # 5 is too large, and held until the next
+        get(stage, n)
+    assert made[5:] == [("b", 3)]
 
 
 def test_a_comparison_fixes_windows_points_and_seed(workflow: Workflow) -> None:

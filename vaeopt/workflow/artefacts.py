@@ -27,6 +27,7 @@ from vaeopt.core.types import (
 from vaeopt.kernels.latent import unit_diagnostics
 from vaeopt.stages.patches import PatchSettings, cut
 from vaeopt.stages.vae import load_vae, save_vae
+from vaeopt.workflow.cache import StageCache
 
 __all__ = ["ARRAYS", "MODEL", "keypoint_table", "load_run", "save_run", "write_export"]
 
@@ -136,12 +137,15 @@ def load_run(folder: Path, micrograph: Micrograph) -> WorkflowRun:
     Raises:
         DataError: a damaged or missing file, or an image that is not the one of the run.
     """
-    run, count = _load_member(folder, 0, micrograph)
-    others = (_load_member(folder, member, micrograph)[0] for member in range(1, count + 1))
+    cuts = StageCache()  # all trainings of a run share their patches
+    run, count = _load_member(folder, 0, micrograph, cuts)
+    others = (_load_member(folder, member, micrograph, cuts)[0] for member in range(1, count + 1))
     return replace(run, replicates=tuple(others))
 
 
-def _load_member(folder: Path, member: int, micrograph: Micrograph) -> tuple[WorkflowRun, int]:
+def _load_member(
+    folder: Path, member: int, micrograph: Micrograph, cuts: StageCache
+) -> tuple[WorkflowRun, int]:
     """One training and the number of its replicates."""
     arrays_file = folder / _named(ARRAYS, member)
     try:
@@ -158,6 +162,7 @@ def _load_member(folder: Path, member: int, micrograph: Micrograph) -> tuple[Wor
         )
     vae = load_vae(folder / _named(MODEL, member))
     keypoints = KeyPoints(yx_px=arrays["yx_px"], strength=arrays["strength"])
+    windows = PatchSettings(size_px=vae.window_px)
     latents = Latents(
         z_mean=arrays["z_mean"],
         z_std=arrays["z_std"],
@@ -175,7 +180,7 @@ def _load_member(folder: Path, member: int, micrograph: Micrograph) -> tuple[Wor
     run = WorkflowRun(
         micrograph=micrograph,
         keypoints=keypoints,
-        patches=cut(PatchSettings(size_px=vae.window_px), micrograph, keypoints),
+        patches=cuts.get("patches", (windows,), lambda: cut(windows, micrograph, keypoints)),
         vae=vae,
         latents=latents,
         diagnostics=unit_diagnostics(

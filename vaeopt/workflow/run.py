@@ -37,6 +37,8 @@ from vaeopt.workflow.settings import Workflow
 
 __all__ = ["comparison_for", "complete", "refit", "score", "walk"]
 
+_RECUT_PIXELS = 32_000_000  # 128 MB of second patches at a time; the image is prepared for each
+
 
 def comparison_for(
     workflow: Workflow,
@@ -276,17 +278,25 @@ def _evidence(workflow: Workflow, run: WorkflowRun, seeds: Seeds) -> Mixture:
 
 def _recut(run: WorkflowRun, name: str) -> Recut:
     """Latents of the same key points at another pose; the poses are those of the whole study."""
-    n, seed = len(run.keypoints), run.comparison.seed
-    patches, inside = recut(
-        run.micrograph,
-        run.keypoints,
-        run.patches.size_px,
-        angle_rad=draw_angles(n, seed) if name == "rotation" else None,
-        shift_px=draw_shifts(n, seed) if name == "jitter" else None,
-        largest_window_px=run.comparison.largest_window_px,
-    )
-    means = np.where(inside[:, None], content_means(run.vae, patches), 0.0)
-    return Recut(z_mean=_or(0.0, means), inside=inside)
+    points, size = run.keypoints, run.patches.size_px
+    n, seed = len(points), run.comparison.seed
+    angle = draw_angles(n, seed) if name == "rotation" else None
+    shift = draw_shifts(n, seed) if name == "jitter" else None
+    z_mean, inside = np.zeros((n, run.latents.latent_dim)), np.zeros(n, dtype=bool)
+    step = max(1, _RECUT_PIXELS // size**2)
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        patches, inside[rows] = recut(
+            run.micrograph,
+            KeyPoints(yx_px=points.yx_px[rows], strength=points.strength[rows]),
+            size,
+            angle_rad=None if angle is None else angle[rows],
+            shift_px=None if shift is None else shift[rows],
+            largest_window_px=run.comparison.largest_window_px,
+        )
+        z_mean[rows] = content_means(run.vae, patches)
+    z_mean[~inside] = 0.0
+    return Recut(z_mean=_or(0.0, z_mean), inside=inside)
 
 
 def _drawn(latents: Latents, study_seed: int) -> Floats:

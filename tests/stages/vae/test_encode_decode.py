@@ -3,8 +3,9 @@
 
 import math
 import sys
+import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -100,12 +101,31 @@ def test_blocks_of_patches_do_not_show(
     untrained: Untrained, patches: Patches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vae = untrained(invariances="rotation")
-    whole = encode(vae, patches)
+    whole = encode(vae, patches, core_px=3)
     module = sys.modules["vaeopt.stages.vae.encode"]  # the package has a function of that name
     monkeypatch.setattr(module, "_BLOCK_PIXELS", 5 * 49)
-    blocks = encode(vae, patches)
+    monkeypatch.setattr(module, "_DECODED_PIXELS", 2 * 49)
+    blocks = encode(vae, patches, core_px=3)
     np.testing.assert_allclose(blocks.z_mean, whole.z_mean, atol=1e-6)
+    np.testing.assert_allclose(blocks.error_nats, whole.error_nats, rtol=1e-6)
     np.testing.assert_allclose(decode(vae, blocks), decode(vae, whole), atol=1e-6)
+    found, expected = asdict(blocks.reconstruction), asdict(whole.reconstruction)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_encoding_needs_little_memory_beside_the_patches(
+    untrained: Untrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of arrays; those of torch are blocks too, but cannot be counted here."""
+    vae = untrained(size_px=20, invariances="none")
+    pixels = np.random.default_rng(0).random((4000, 20, 20), dtype=np.float32)
+    many = Patches(pixels=pixels, keypoint_index=np.arange(4000))
+    monkeypatch.setattr(sys.modules["vaeopt.stages.vae.encode"], "_BLOCK_PIXELS", 20_000)
+    tracemalloc.start()
+    encode(vae, many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < pixels.nbytes / 2
 
 
 # ---- purity

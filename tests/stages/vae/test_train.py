@@ -41,6 +41,15 @@ def test_other_seeds_train_another_model(patches: Patches, seeds: Seeds) -> None
     )
 
 
+def test_patches_are_not_changed_and_may_be_read_only(patches: Patches) -> None:
+    pixels = patches.pixels.copy()
+    pixels.setflags(write=False)
+    first = train(_settings(), patches, seeds=Seeds(0, 1))
+    np.testing.assert_array_equal(patches.pixels, pixels)
+    frozen = Patches(pixels=pixels, keypoint_index=patches.keypoint_index)
+    assert _same(first, train(_settings(), frozen, seeds=Seeds(0, 1)))
+
+
 def test_the_global_random_state_is_neither_used_nor_changed(patches: Patches) -> None:
     before = torch.get_rng_state()
     first = train(_settings(), patches, seeds=Seeds(0, 1))

@@ -15,7 +15,7 @@ __all__ = ["Member", "Recipe", "runs", "train"]
 _LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian")
 _SHAPE = "pixels width depth latent_dim spatial likelihood sampled_kl bf16 batch"
 _AMOUNTS = "gaussian_sd kl_weight rotation_sd translation_sd scale_sd"
-_ARRAYS = "weights first_moment second_moment order noise"
+_ARRAYS = "weights first_moment second_moment order noise pixels"
 _CHUNK_BATCHES = 256  # between two of which Ctrl-C is heard
 
 
@@ -71,6 +71,7 @@ class _Member(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in _ARRAYS.split()),
+        ("seen", ctypes.c_int64),
         ("steps", ctypes.c_int64),
         ("loss", ctypes.c_double),
     ]
@@ -131,6 +132,7 @@ def train(
     image: Tensor,
     orders: Sequence[Tensor],
     noises: Sequence[Tensor],
+    pixels: Sequence[Tensor | None],
     *,
     learning_rate: float,
     threads: int,
@@ -146,6 +148,8 @@ def train(
         image: all patches, float32 (n, n_pixels), in [0, 1].
         orders: of each member, which patch comes when, int64 (m,).
         noises: of each member, standard normal draws in that order, float32 (m, n_latents).
+        pixels: of each member, which pixels every step looks at, int64 (steps, k), with the weight
+            n_pixels / k; all of them where there is none.
         learning_rate: of Adam.
         threads: at most so many.
 
@@ -157,17 +161,20 @@ def train(
         MemoryError: no memory for a step.
     """
     count = len(orders[0])
-    for order, noise in zip(orders, noises, strict=True):
-        _check(recipe, image, order, noise, count)
+    for order, noise, seen in zip(orders, noises, pixels, strict=True):
+        _check(recipe, image, order, noise, seen, count)
     losses = [0.0] * len(members)
     chunk = recipe.batch_size * _CHUNK_BATCHES
     raw = _raw(recipe)
     for first in range(0, count, chunk):
         n = min(chunk, count - first)
         entries = []
-        for member, order, noise in zip(members, orders, noises, strict=True):
+        for member, order, noise, seen in zip(members, orders, noises, pixels, strict=True):
             arrays = (*member.state, order[first:], noise[first:])
-            entries.append(_Member(*(a.data_ptr() for a in arrays), member.steps, 0.0))
+            chosen = None if seen is None else seen[first // recipe.batch_size :].data_ptr()
+            k = recipe.n_pixels if seen is None else seen.shape[1]
+            addresses = (*(a.data_ptr() for a in arrays), chosen)
+            entries.append(_Member(*addresses, k, member.steps, 0.0))
         batch = (_Member * len(members))(*entries)
         failed = _library().vaeopt_train(
             ctypes.byref(raw),
@@ -186,21 +193,30 @@ def train(
     return losses
 
 
-def _check(recipe: Recipe, image: Tensor, order: Tensor, noise: Tensor, count: int) -> None:
+def _check(
+    recipe: Recipe, image: Tensor, order: Tensor, noise: Tensor, seen: Tensor | None, count: int
+) -> None:
     """The kernels would read beyond the end of an array."""
-    expected = (
+    expected = [
         (image, torch.float32, (len(image), recipe.n_pixels)),
         (order, torch.int64, (count,)),
         (noise, torch.float32, (count, recipe.n_latents)),
-    )
+    ]
+    if seen is not None:
+        steps = -(-count // recipe.batch_size)
+        k = min(max(1, seen.shape[-1]), recipe.n_pixels)
+        expected.append((seen, torch.int64, (steps, k)))
     for array, dtype, shape in expected:
         if array.dtype != dtype or tuple(array.shape) != shape or not array.is_contiguous():
             raise ValueError(
                 f"expected a contiguous {dtype} array of shape {shape}, "
                 f"got {array.dtype} {tuple(array.shape)}"
             )
-    if count and not 0 <= int(order.min()) <= int(order.max()) < len(image):
-        raise ValueError(f"expected rows of {len(image)} patches, got others")
+    for numbers, limit in ((order, len(image)), (seen, recipe.n_pixels)):
+        if numbers is not None and len(numbers):
+            first, last = (int(n) for n in torch.aminmax(numbers))
+            if not 0 <= first <= last < limit:
+                raise ValueError(f"expected numbers from 0 to {limit - 1}, got {first} to {last}")
 
 
 def _library() -> ctypes.CDLL:

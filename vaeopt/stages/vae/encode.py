@@ -1,19 +1,24 @@
 """Use of a trained VAE: patches to latents and back, pose included. Never trains."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from vaeopt.core.types import Floats, Latents, Patches, Reconstruction, TrainedVae
-from vaeopt.kernels.elbo import fast, reference
+from vaeopt.core.types import Floats, Latents, Patches, TrainedVae
 from vaeopt.kernels.grid import affine_pose
+from vaeopt.stages.vae.errors import ErrorSums
 from vaeopt.stages.vae.invariances import compose
 from vaeopt.stages.vae.model import InvariantVae, restore
 from vaeopt.stages.vae.settings import VaeSettings
 
 __all__ = ["content_means", "decode", "encode"]
 
-_BLOCK_PIXELS = 200_000  # pixels decoded at once: about 100 MB of activations at width 128
+_BLOCK_PIXELS = 200_000  # of patches that are looked at together: a few MB in float64
+# That a spatial decoder is asked for together, 5 MB per layer at width 128: with twenty times as
+# many, three times as slow, because the memory of every layer is fresh.
+_DECODED_PIXELS = 10_000
 
 
 def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> Latents:
@@ -28,19 +33,17 @@ def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> 
     Raises:
         ValueError: the windows have another size.
     """
-    if patches.size_px != vae.window_px:
-        raise ValueError(f"expected windows of {vae.window_px} px, got {patches.size_px} px")
-    model = restore(vae)
+    model = _restored(vae, patches)
     settings = model.settings
-    x = torch.tensor(patches.pixels.reshape(len(patches), -1))
-    with torch.no_grad():
-        parts = [model.encoder(block) for block in _blocks(x, patches.size_px)]
-    mean, std = (torch.cat(part) for part in zip(*parts, strict=True))
-    logits = _logits(model, mean)
-    # From logits in float64: a mean that rounds to 0 or 1 would make the likelihood infinite.
-    pixel_nll = fast.nll(
-        x.double(), logits.double(), settings.likelihood, gaussian_sd=settings.gaussian_sd
-    ).numpy()
+    sums = ErrorSums(patches.pixels, settings, core_px or patches.size_px)
+    # Filled rather than gathered: what a block leaves behind would sit between the large arrays
+    # of the next ones, and the memory of those could not be used again.
+    mean, std = torch.empty(2, len(patches), settings.n_codes + settings.latent_dim)
+    error_nats = torch.empty(len(patches), dtype=torch.float64)
+    for rows, x in _blocks_of(patches):
+        with torch.no_grad():
+            mean[rows], std[rows] = model.encoder(x)
+        error_nats[rows] = sums.add(x, _logits(model, mean[rows]))
     n = settings.n_codes
     latents, sds = mean.double().numpy(), std.double().numpy()
     return Latents(
@@ -49,10 +52,8 @@ def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> 
         codes=_pose(settings, mean[:, :n].double(), patches.size_px),
         code_mean=latents[:, :n],
         code_std=sds[:, :n],
-        error_nats=pixel_nll.sum(axis=1),
-        reconstruction=_reconstruction(
-            patches, logits.sigmoid().numpy(), pixel_nll, settings, core_px or patches.size_px
-        ),
+        error_nats=error_nats.numpy(),
+        reconstruction=sums.reconstruction(),
     )
 
 
@@ -69,13 +70,12 @@ def content_means(vae: TrainedVae, patches: Patches) -> Floats:
     Raises:
         ValueError: the windows have another size.
     """
-    if patches.size_px != vae.window_px:
-        raise ValueError(f"expected windows of {vae.window_px} px, got {patches.size_px} px")
-    model = restore(vae)
-    x = torch.tensor(patches.pixels.reshape(len(patches), patches.size_px**2))
-    with torch.no_grad():
-        mean = torch.cat([model.encoder(block)[0] for block in _blocks(x, patches.size_px)])
-    return np.asarray(mean[:, model.settings.n_codes :].double().numpy())
+    model = _restored(vae, patches)
+    content = np.empty((len(patches), model.settings.latent_dim))
+    for rows, x in _blocks_of(patches):
+        with torch.no_grad():
+            content[rows] = model.encoder(x)[0][:, model.settings.n_codes :].numpy()
+    return content
 
 
 def decode(vae: TrainedVae, latents: Latents | Floats) -> Floats:
@@ -99,13 +99,25 @@ def decode(vae: TrainedVae, latents: Latents | Floats) -> Floats:
     return np.asarray(pictures).reshape(-1, vae.window_px, vae.window_px)
 
 
-def _blocks(rows: Tensor, size_px: int) -> tuple[Tensor, ...]:
-    return torch.split(rows, max(1, _BLOCK_PIXELS // size_px**2))
+def _restored(vae: TrainedVae, patches: Patches) -> InvariantVae:
+    if patches.size_px != vae.window_px:
+        raise ValueError(f"expected windows of {vae.window_px} px, got {patches.size_px} px")
+    return restore(vae)
+
+
+def _blocks_of(patches: Patches) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of the patches, where they are and (rows, n_pixels); one is copied at a time."""
+    step = max(1, _BLOCK_PIXELS // patches.size_px**2)
+    for start in range(0, len(patches), step):
+        rows = slice(start, start + step)
+        yield rows, torch.tensor(patches.pixels[rows]).flatten(1)
 
 
 def _logits(model: InvariantVae, latents: Tensor) -> Tensor:
+    most = _DECODED_PIXELS if model.settings.invariances else _BLOCK_PIXELS
+    blocks = torch.split(latents, max(1, most // model.size_px**2))
     with torch.no_grad():
-        return torch.cat([model.decoder(block) for block in _blocks(latents, model.size_px)])
+        return torch.cat([model.decoder(block) for block in blocks])
 
 
 def _pose(settings: VaeSettings, codes: Tensor, size_px: int) -> dict[str, Floats]:
@@ -124,29 +136,3 @@ def _pose(settings: VaeSettings, codes: Tensor, size_px: int) -> dict[str, Float
     # An invariance of the user's own may express all of them.
     free = bool(set(settings.invariances) - builtin)
     return {k: v for k, v in pose.items() if free or named[k] in settings.invariances}
-
-
-def _reconstruction(
-    patches: Patches, decoded: Floats, pixel_nll: Floats, settings: VaeSettings, core_px: int
-) -> Reconstruction:
-    x = patches.pixels.astype(np.float64)
-    error = (x - decoded.reshape(x.shape)) ** 2
-    spread = (x - x.mean(axis=0)) ** 2
-    # The core of a window lies round the pixel of the key point, as a smaller window would.
-    first = patches.size_px // 2 - core_px // 2
-    core = (slice(None), slice(first, first + core_px), slice(first, first + core_px))
-    floor = reference.entropy_floor(x, settings.likelihood, gaussian_sd=settings.gaussian_sd)
-    return Reconstruction(
-        nll_nats=float(pixel_nll.mean()),
-        floor_nats=float(floor.mean()),
-        mse=float(error.mean()),
-        fvu=_ratio(error, spread),
-        fvu_core=_ratio(error[core], spread[core]),
-        core_px=core_px,
-    )
-
-
-def _ratio(error: Floats, spread: Floats) -> float:
-    """Unexplained share; 1 where there is nothing to explain (a single or identical patches)."""
-    total = float(spread.sum())
-    return float(error.sum()) / total if total > 0 else 1.0

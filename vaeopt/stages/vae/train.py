@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from vaeopt.core.seeds import Seeds
-from vaeopt.core.types import Micrograph, Patches, TrainedVae
+from vaeopt.core.types import Floats, Micrograph, Patches, TrainedVae
 from vaeopt.stages.vae.device import resolve_device
+from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers import choose_trainer
 
@@ -66,12 +67,13 @@ def train_members(
             the members that are still training.
     """
     device = resolve_device(settings.device)
-    data = torch.tensor(patches.pixels.reshape(len(patches), -1), device=device)
+    data = _shared(patches.pixels.reshape(len(patches), -1)).to(device)
     trainer = choose_trainer(settings, data, patches.size_px, seeds)
     records = [_Record(trainer.weights(member)) for member in range(len(seeds))]
     active = list(range(len(seeds)))
     for epoch in range(settings.epochs):
-        losses = dict(zip(active, trainer.epoch(active, settings.learning_rate), strict=True))
+        rate = learning_rate(settings.schedule, settings.learning_rate, epoch, settings.epochs)
+        losses = dict(zip(active, trainer.epoch(active, rate), strict=True))
         for member, loss in losses.items():
             records[member].diverged = not np.isfinite(loss)
         active = [member for member in active if not records[member].diverged]
@@ -106,6 +108,12 @@ class _Record:
     """of the last epoch that ended well"""
     losses: list[float] = field(default_factory=list)
     diverged: bool = False
+
+
+def _shared(pixels: Floats) -> Tensor:
+    """The same memory as a tensor, which nobody writes to."""
+    # Torch warns of arrays that are read-only, because a tensor cannot be.
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
 def _plateau(losses: Sequence[float], settings: VaeSettings) -> bool:

@@ -6,6 +6,7 @@
 
 #include "decoder.h"
 #include "dense.h"
+#include "dense_bf16.h"
 #include "layout.h"
 #include "likelihood.h"
 
@@ -78,17 +79,22 @@ public:
         nll_ = arena.take<float>(rows);
         if (sample_) std::memset(sample_, 0, size_t(rows * n_ + 16) * 4);
         if (images_) std::memset(images_, 0, size_t(rows * q.pixels + 16) * 4);
+        seen_image_ = arena.take<float>(q.spatial ? rows * q.pixels : 0);
+        counted_.resize(q.spatial ? 0 : size_t(up(q.pixels, LANES)));
+        seen_grid_.resize(q.spatial ? size_t(2 * q.pixels) : 0);
         poses_.resize(size_t(rows));
         scratch_ = arena.take<char>(q.spatial ? int64_t(share_bytes(capacity)) : 0);
     }
-    // Sum of the losses of these patches [nats]; the gradients of that sum are written to g.
+    // Sum of the losses of these patches [nats]; the gradients of that sum are written to g. The
+    // likelihood is that of all pixels, or is estimated from the `seen` ones numbered by `pixels`.
     double run(const float* w, float* g, const float* image, const int64_t* order,
-               const float* noise, int64_t rows) {
+               const float* noise, const int64_t* pixels, int64_t seen, int64_t rows) {
         for (int64_t r = 0; r < rows; ++r)
             std::memcpy(images_ + r * q_.pixels, image + order[r] * q_.pixels,
                         size_t(q_.pixels) * 4);
         encoder_.forward(w, images_, q_.pixels, rows);
         draw(noise, rows);
+        look_at(pixels, seen, rows);
         double loss = q_.spatial ? spatial(w, g, rows) : vanilla(w, g, rows);
         loss += penalty(noise, rows);
         encoder_.backward(w, g, images_, q_.pixels, rows);
@@ -107,6 +113,25 @@ private:
                 const float sd = softplus(heads(r)[n_ + u]);
                 sample_[r * n_ + u] = heads(r)[u] + sd * noise[r * n_ + u];
             }
+    }
+    // What the decoder is asked for and compared with; a weight makes the sum that over all pixels.
+    void look_at(const int64_t* pixels, int64_t seen, int64_t rows) {
+        seen_ = pixels ? seen : q_.pixels;
+        factor_ = float(q_.pixels) / float(seen_);
+        counts_ = pixels ? counted_.data() : nullptr;
+        target_ = images_, grid_ = q_.grid;
+        if (!pixels) return;
+        if (!q_.spatial) {
+            std::fill(counted_.begin(), counted_.end(), 0.0f);
+            for (int64_t i = 0; i < seen; ++i) counted_[size_t(pixels[i])] = factor_;
+            return;
+        }
+        for (int64_t i = 0; i < seen; ++i)
+            std::memcpy(&seen_grid_[size_t(2 * i)], q_.grid + 2 * pixels[i], 8);
+        for (int64_t r = 0; r < rows; ++r)
+            for (int64_t i = 0; i < seen; ++i)
+                seen_image_[r * seen + i] = images_[r * q_.pixels + pixels[i]];
+        target_ = seen_image_, grid_ = seen_grid_.data();
     }
     // The weighted KL of these rows; slopes by the sample become those by what the encoder says.
     double penalty(const float* noise, int64_t rows) {
@@ -146,6 +171,12 @@ private:
                 Vec x, loss;
                 std::memcpy(&x, image + p, sizeof x);
                 likelihood(noise_, at(logit + p), x, loss, at(slope + p));
+                if (counts_) {
+                    Vec weight;
+                    std::memcpy(&weight, counts_ + p, sizeof weight);
+                    loss *= weight;
+                    at(slope + p) *= weight;
+                }
                 sum_of_row += sum(loss);
             }
             if (p < q_.pixels) {
@@ -154,8 +185,9 @@ private:
                 likelihood(noise_, at(logit + p), x, loss, by_logit);
                 for (int64_t i = 0; i < LANES; ++i) {
                     const bool real = p + i < q_.pixels;
-                    if (real) sum_of_row += loss[i];
-                    slope[p + i] = real ? by_logit[i] : 0;
+                    const float weight = real ? (counts_ ? counts_[p + i] : 1) : 0;
+                    if (real) sum_of_row += loss[i] * weight;
+                    slope[p + i] = real ? by_logit[i] * weight : 0;
                 }
             }
             total += sum_of_row;
@@ -176,9 +208,9 @@ private:
             biases_.push_back(w + layer.biases);
         }
         Problem p{};
-        p.patches = rows, p.pixels = q_.pixels, p.width = q_.width, p.depth = q_.depth;
+        p.patches = rows, p.pixels = seen_, p.width = q_.width, p.depth = q_.depth;
         p.likelihood = q_.likelihood, p.gaussian_sd = q_.gaussian_sd, p.gradients = 1;
-        p.grid = q_.grid, p.image = images_, p.nll = nll_, p.threads = 1;
+        p.grid = grid_, p.image = target_, p.nll = nll_, p.threads = 1;
         p.weights = weights_.data(), p.biases = biases_.data();
         p.out_weight = w + layout_.out.weights, p.out_bias = w + layout_.out.biases;
         return p;
@@ -211,6 +243,8 @@ private:
         }
         std::memcpy(g + layout_.out.weights, share.out_weight_sum(), size_t(q_.width) * 4);
         g[layout_.out.biases] = sum(at(share.out_bias_sum()));
+        // These are the last of the flat array.
+        for (int64_t i = layout_.hidden[0].weights; i < layout_.floats; ++i) g[i] *= factor_;
         for (const Dense* layer : {&layout_.coordinates, &layout_.content})
             std::memset(g + layer->weights, 0,
                         size_t(layer->rows() * layer->columns() + layer->columns()) * 4);
@@ -219,7 +253,7 @@ private:
             take_back(w, g, r, share.pose_slope(r));
             total += nll_[r];
         }
-        return total;
+        return total * factor_;
     }
     // What the first layer sees of a patch: W (turn g + shift) + b + V z = (W turn) g + (...).
     void place(const float* w, int64_t r, float* pose) {
@@ -249,7 +283,8 @@ private:
         Vec turn[2][2] = {}, shift[2] = {};
         for (int64_t j = 0; j < wide_; j += LANES) {
             const Vec a = at(down + j), b = at(left + j);
-            const Vec s = at(slope + j), t = at(slope + wide_ + j), o = at(slope + 2 * wide_ + j);
+            const Vec s = at(slope + j) * factor_, t = at(slope + wide_ + j) * factor_;
+            const Vec o = at(slope + 2 * wide_ + j) * factor_;
             at(to_down + j) += s * p.turn[0][0] + t * p.turn[0][1] + o * p.shift[0];
             at(to_left + j) += s * p.turn[1][0] + t * p.turn[1][1] + o * p.shift[1];
             at(to_bias + j) += o;
@@ -259,7 +294,7 @@ private:
         for (int64_t k = 0; k < q_.latent_dim; ++k) {
             Vec total = {};
             for (int64_t j = 0; j < wide_; j += LANES) {
-                const Vec o = at(slope + 2 * wide_ + j);
+                const Vec o = at(slope + 2 * wide_ + j) * factor_;
                 at(to_content + k * wide_ + j) += o * z[codes_ + k];
                 total += o * at(content + k * wide_ + j);
             }
@@ -275,10 +310,16 @@ private:
     const int64_t n_, codes_, wide_;
     const PixelNoise noise_;
     const PoseMap poses_of_;
-    Perceptron encoder_, decoder_;
+    typename DenseOf<Engine>::Layers encoder_, decoder_;
     float *images_, *sample_, *by_sample_, *nll_;
     char* scratch_;
     std::vector<Pose> poses_;
+    // Pixels that a step looks at: their number, weight, coordinates and values; of a vanilla
+    // decoder, the weights of all pixels.
+    int64_t seen_ = 0;
+    float factor_ = 1, *seen_image_;
+    const float *grid_ = nullptr, *target_ = nullptr, *counts_ = nullptr;
+    std::vector<float> seen_grid_, counted_;
     std::vector<const float*> weights_, biases_;
 };
 

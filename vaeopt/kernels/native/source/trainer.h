@@ -23,6 +23,8 @@ struct Member {
     float *weights, *first_moment, *second_moment;  // flat, see Layout
     const int64_t* order;                           // (patches) rows of the image array
     const float* noise;                             // (patches, latents), in that order
+    const int64_t* pixels;                          // (steps, seen) that count, or null: all do
+    int64_t seen;
     int64_t steps;                                  // done so far; moved on
     double loss;                                    // out: sum over the patches [nats]
 };
@@ -104,6 +106,7 @@ public:
         const int64_t last = std::min(first + share * 16, layout_.floats);
         double loss = 0;
         int64_t done = member.steps;
+        const int64_t* pixels = member.pixels;
         for (int64_t start = 0; start < patches; start += q_.batch, ++done) {
             const int64_t rows = std::min(q_.batch, patches - start);
             const int64_t from = start + rows * self / threads();
@@ -111,12 +114,14 @@ public:
             float* g = gradients_[size_t(self)];
             if (to > from)
                 loss += steps_[size_t(self)]->run(member.weights, g, image, member.order + from,
-                                                  member.noise + from * n, to - from);
+                                                  member.noise + from * n, pixels, member.seen,
+                                                  to - from);
             else
                 std::memset(g, 0, size_t(layout_.floats) * 4);
             barrier_.wait();
             adam(member, gradients_, 1.0f / float(rows), Rate(learning_rate, done + 1), first,
                  last);
+            if (pixels) pixels += member.seen;
             barrier_.wait();
         }
         losses_[size_t(self)] = loss;

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -10,8 +10,9 @@ from torch import Tensor
 from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.decoder import runs_native
 from vaeopt.stages.vae.settings import VaeSettings
+from vaeopt.stages.vae.subset import draw_pixels
 
-__all__ = ["Draws", "Trainer", "few_threads"]
+__all__ = ["Draws", "Epoch", "Trainer", "few_threads"]
 
 
 class Trainer(Protocol):
@@ -36,17 +37,32 @@ class Trainer(Protocol):
         """
 
 
+class Epoch(NamedTuple):
+    """All random numbers of an epoch of one member, on the CPU."""
+
+    order: Tensor
+    """(n_patches,) which patch comes when"""
+    noise: Tensor
+    """(n_patches, n_latents) standard normal, in that order"""
+    pixels: Tensor | None
+    """(steps, k) which pixels each step looks at; all of them where there is none"""
+
+
 class Draws:
-    """Order and noise of one member, whoever trains it; every device sees the same numbers."""
+    """Random numbers of one member, whoever trains it; every device sees the same ones."""
 
     def __init__(self, settings: VaeSettings, seeds: Seeds) -> None:
         self._generator = torch.Generator().manual_seed(seeds.integer("vae-noise"))
-        self._n_latents = settings.n_codes + settings.latent_dim
+        self._settings = settings
 
-    def epoch(self, n_patches: int) -> tuple[Tensor, Tensor]:
-        """Order (n_patches,) and standard normal noise (n_patches, n_latents), on the CPU."""
-        order = torch.randperm(n_patches, generator=self._generator)
-        return order, torch.randn(n_patches, self._n_latents, generator=self._generator)
+    def epoch(self, n_patches: int, n_pixels: int) -> Epoch:
+        """Those of the next epoch."""
+        settings, generator = self._settings, self._generator
+        order = torch.randperm(n_patches, generator=generator)
+        n_latents = settings.n_codes + settings.latent_dim
+        noise = torch.randn(n_patches, n_latents, generator=generator)
+        steps = -(-n_patches // settings.batch_size)
+        return Epoch(order, noise, draw_pixels(steps, n_pixels, settings.pixels, generator))
 
 
 @contextmanager

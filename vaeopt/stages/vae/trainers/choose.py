@@ -28,10 +28,10 @@ def choose_trainer(
         size_px: edge of a patch.
         seeds: of each member.
     """
-    if settings.engine == "reference":
-        return EagerTrainer(settings, data, size_px, seeds)
     if NativeTrainer.runs(settings, data.device):
         return NativeTrainer(settings, data, size_px, seeds)
+    if settings.engine == "reference" or settings.pixels < 1:
+        return EagerTrainer(settings, data, size_px, seeds)
     if data.device.type == "cuda":
         at_once = _activation_bytes(settings, size_px, len(seeds)) < _free_bytes(data.device) / 2
         return StackedTrainer(settings, data, size_px, seeds, at_once=at_once)

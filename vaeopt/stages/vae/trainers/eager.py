@@ -49,14 +49,16 @@ class EagerTrainer:
     def _epoch(self, member: int, learning_rate: float) -> float:
         model, optimizer, data = self._models[member], self._optimizers[member], self._data
         optimizer.param_groups[0]["lr"] = learning_rate
-        order, noise = (part.to(data.device) for part in self._draws[member].epoch(len(data)))
+        order, noise, subsets = self._draws[member].epoch(*data.shape)
+        order, noise = order.to(data.device), noise.to(data.device)
         total = torch.zeros((), device=data.device)
         size = model.settings.batch_size
-        # Permuted once, so that every batch is a view.
-        batches = torch.split(data[order], size), torch.split(noise, size)
+        batches = torch.split(order, size), torch.split(noise, size)
         with few_threads(model.settings, data.device) as threads:
-            for patches, draws in zip(*batches, strict=True):
-                loss = model.loss_sum(patches, draws, threads=threads)
+            for step, (rows, draws) in enumerate(zip(*batches, strict=True)):
+                patches = data[rows]  # all at once would be a second copy of the data
+                pixels = None if subsets is None else subsets[step].to(data.device)
+                loss = model.loss_sum(patches, draws, pixels=pixels, threads=threads)
                 optimizer.zero_grad(set_to_none=True)
                 (loss / len(patches)).backward()  # type: ignore[no-untyped-call]  # torch's stub
                 optimizer.step()

@@ -42,7 +42,7 @@ class StackedTrainer:
     """Trains all members in one stacked step.
 
     Args:
-        settings: of all members.
+        settings: of all members; steps look at all pixels.
         data: (n_patches, n_pixels) on the device that trains.
         size_px: edge of a patch.
         seeds: of each member.
@@ -125,8 +125,9 @@ class _Group:
         data = self._data
         n, device = len(data), data.device
         # One copy of all members each: nothing else waits for the host within an epoch.
-        orders, noises = zip(*(draws.epoch(n) for draws in self._draws), strict=True)
-        order, noise = torch.stack(orders).to(device), torch.stack(noises).to(device)
+        drawn = [draws.epoch(*data.shape) for draws in self._draws]
+        order = torch.stack([epoch.order for epoch in drawn]).to(device)
+        noise = torch.stack([epoch.noise for epoch in drawn]).to(device)
         total = torch.zeros(len(self.members), device=device)
         size = self._settings.batch_size
         with few_threads(self._settings, device) as threads:
