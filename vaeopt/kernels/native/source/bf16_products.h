@@ -1,7 +1,8 @@
 // Products of bf16 numbers, summed in float32: in vector registers, and in tile registers.
 //
-// A (rows, inner) by rows, B as pairs (inner / 2, columns); steps count pairs of numbers. What
-// `multiply` finds goes block by block through a scratch that stays in the nearest cache to
+// A (rows, inner) and B (inner, columns) are cut into panels of 16 rows or columns, and these along
+// `inner` into tiles of 16 pairs: 1 KiB in one piece, as tile registers take it. What `multiply`
+// finds goes block by block through a scratch that stays in the nearest cache to
 // finish(i, j, c, step): the rows and columns from i and j on, BLOCK of each. `add` sums into C.
 #pragma once
 
@@ -12,48 +13,64 @@
 namespace {
 
 constexpr int64_t SCRATCH = 2 * 32 * 32;  // floats
+constexpr int64_t TILE_PAIRS = 16 * 16;
+
+struct Tiles {
+    int32_t* data;
+    int64_t steps;  // tiles in a panel
+    static int64_t size(int64_t outer, int64_t inner) { return outer * inner / 2; }
+    int32_t* panel(int64_t outer) const { return data + outer / 16 * steps * TILE_PAIRS; }
+    // Where the row of A (column of B) from `inner` on begins, in A ...
+    int32_t* row(int64_t outer, int64_t inner) const {
+        return panel(outer) + inner / 32 * TILE_PAIRS + outer % 16 * 16 + inner % 32 / 2;
+    }
+    // ... and the sixteen columns from `outer` on of two rows, in B.
+    int32_t* pairs(int64_t outer, int64_t inner) const {
+        return panel(outer) + inner / 2 * 16;
+    }
+};
 
 struct VectorProducts {
     static void begin() {}
     static void end() {}
     template <class Finish>
-    static void multiply(float* scratch, const int32_t* a, int64_t lda, const int32_t* b,
-                         int64_t ldb, int64_t rows, int64_t columns, int64_t inner,
+    static void multiply(float* scratch, Tiles a, Tiles b, int64_t rows, int64_t columns,
                          Finish finish) {
         for (int64_t j = 0; j < columns; j += 32)
             for (int64_t i = 0; i < rows; i += BLOCK) {
                 for (int64_t part = 0; part < BLOCK; part += 8)
-                    part_of<false>(scratch + part * 32, 32, a + (i + part) * lda, lda, b + j, ldb,
-                                   inner);
+                    part_of<false>(scratch + part * 32, 32, a, b, i + part, j, a.steps);
                 finish(i, j, scratch, 32);
                 finish(i, j + BLOCK, scratch + BLOCK, 32);
             }
     }
-    static void add(float* c, int64_t ldc, const int32_t* a, int64_t lda, const int32_t* b,
-                    int64_t ldb, int64_t rows, int64_t columns, int64_t inner) {
+    static void add(float* c, int64_t ldc, Tiles a, Tiles b, int64_t rows, int64_t columns,
+                    int64_t inner) {
         for (int64_t j = 0; j < columns; j += 32)
             for (int64_t i = 0; i < rows; i += 8)
-                part_of<true>(c + i * ldc + j, ldc, a + i * lda, lda, b + j, ldb, inner);
+                part_of<true>(c + i * ldc + j, ldc, a, b, i, j, inner / 32);
     }
 
 private:
     template <bool ADD>  // eight rows, two vectors
-    static void part_of(float* c, int64_t ldc, const int32_t* a, int64_t lda, const int32_t* b,
-                        int64_t ldb, int64_t inner) {
+    static void part_of(float* c, int64_t ldc, Tiles a, Tiles b, int64_t i, int64_t j,
+                        int64_t steps) {
         __m512 acc[8][2];
         for (int m = 0; m < 8; ++m)
             for (int v = 0; v < 2; ++v)
                 acc[m][v] = ADD ? _mm512_load_ps(c + m * ldc + 16 * v) : _mm512_setzero_ps();
-        for (int64_t k = 0; k < inner / 2; ++k, b += ldb) {
-            const auto b0 = reinterpret_cast<__m512bh>(_mm512_load_si512(b));
-            const auto b1 = reinterpret_cast<__m512bh>(_mm512_load_si512(b + 16));
+        const int32_t *pa = a.row(i, 0), *pb = b.panel(j), *pb_right = b.panel(j + 16);
+        for (int64_t step = 0; step < steps; ++step, pa += TILE_PAIRS - 16)
+            for (int k = 0; k < 16; ++k, ++pa, pb += 16, pb_right += 16) {
+                const auto b0 = reinterpret_cast<__m512bh>(_mm512_load_si512(pb));
+                const auto b1 = reinterpret_cast<__m512bh>(_mm512_load_si512(pb_right));
 #pragma GCC unroll 8
-            for (int m = 0; m < 8; ++m) {
-                const auto pair = reinterpret_cast<__m512bh>(_mm512_set1_epi32(a[m * lda + k]));
-                acc[m][0] = _mm512_dpbf16_ps(acc[m][0], pair, b0);
-                acc[m][1] = _mm512_dpbf16_ps(acc[m][1], pair, b1);
+                for (int m = 0; m < 8; ++m) {
+                    const auto pair = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pa[m * 16]));
+                    acc[m][0] = _mm512_dpbf16_ps(acc[m][0], pair, b0);
+                    acc[m][1] = _mm512_dpbf16_ps(acc[m][1], pair, b1);
+                }
             }
-        }
         for (int m = 0; m < 8; ++m)
             for (int v = 0; v < 2; ++v) _mm512_store_ps(c + m * ldc + 16 * v, acc[m][v]);
     }
@@ -77,8 +94,7 @@ struct TileProducts {
     }
     static void end() { _tile_release(); }
     template <class Finish>
-    static void multiply(float* scratch, const int32_t* a, int64_t lda, const int32_t* b,
-                         int64_t ldb, int64_t rows, int64_t columns, int64_t inner,
+    static void multiply(float* scratch, Tiles a, Tiles b, int64_t rows, int64_t columns,
                          Finish finish) {
         memory_is_read();
         int64_t last_i = -1, last_j = 0;
@@ -95,8 +111,8 @@ struct TileProducts {
                 _tile_zero(3);
                 // While the tile unit works, the rest of the core finishes the last block.
                 int64_t part = 0;
-                for (int64_t k = 0; k < inner; k += 32) {
-                    step(a + i * lda + k / 2, lda, b + k / 2 * ldb + j, ldb);
+                for (int64_t k = 0; k < a.steps; ++k) {
+                    step(a, b, i, j, k);
                     if (part < 4) finish_part(part++);
                 }
                 while (part < 4) finish_part(part++);
@@ -106,8 +122,8 @@ struct TileProducts {
             }
         for (int64_t part = 0; part < 4; ++part) finish_part(part);
     }
-    static void add(float* c, int64_t ldc, const int32_t* a, int64_t lda, const int32_t* b,
-                    int64_t ldb, int64_t rows, int64_t columns, int64_t inner) {
+    static void add(float* c, int64_t ldc, Tiles a, Tiles b, int64_t rows, int64_t columns,
+                    int64_t inner) {
         memory_is_read();
         for (int64_t j = 0; j < columns; j += 32)
             for (int64_t i = 0; i < rows; i += 32) {
@@ -116,8 +132,7 @@ struct TileProducts {
                 _tile_loadd(1, block + 16, ldc * 4);
                 _tile_loadd(2, block + 16 * ldc, ldc * 4);
                 _tile_loadd(3, block + 16 * ldc + 16, ldc * 4);
-                for (int64_t k = 0; k < inner; k += 32)
-                    step(a + i * lda + k / 2, lda, b + k / 2 * ldb + j, ldb);
+                for (int64_t k = 0; k < inner / 32; ++k) step(a, b, i, j, k);
                 store(block, ldc);
             }
     }
@@ -125,13 +140,14 @@ struct TileProducts {
 private:
     // Compilers do not know that loads of tiles read memory, and may put off what is stored.
     static void memory_is_read() { __asm__ volatile("" ::: "memory"); }
-    static void step(const int32_t* a, int64_t lda, const int32_t* b, int64_t ldb) {
-        _tile_loadd(4, a, lda * 4);
-        _tile_loadd(6, b, ldb * 4);
-        _tile_loadd(7, b + 16, ldb * 4);
+    static void step(Tiles a, Tiles b, int64_t i, int64_t j, int64_t k) {
+        const int32_t *rows = a.panel(i) + k * TILE_PAIRS, *columns = b.panel(j) + k * TILE_PAIRS;
+        _tile_loadd(4, rows, 64);
+        _tile_loadd(6, columns, 64);
+        _tile_loadd(7, columns + b.steps * TILE_PAIRS, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, a + 16 * lda, lda * 4);
+        _tile_loadd(5, rows + a.steps * TILE_PAIRS, 64);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
     }

@@ -45,7 +45,6 @@ struct Row {
     const float* pose;   // three vectors: factors of both coordinates, and offset
     float* pose_slope;   // the same
     float down, left;    // coordinates
-    float target;
 };
 
 template <class Engine> struct Common {
@@ -158,40 +157,54 @@ private:
                              pose_slopes(valid, i, j, c, step);
                          });
     }
-    void find_rows(int64_t start, int64_t valid) {
+    // Calls run(patch, pixel, first row, row behind the last) for every patch in the strip.
+    template <class Run> void runs(int64_t start, int64_t valid, Run run) const {
         int64_t s = start / q_.pixels, p = start % q_.pixels;
-        for (int64_t r = 0; r < STRIP; ++r) {
-            if (r >= valid) {  // empty rows fill up the last strip; their slopes are set to 0
-                rows_[r] = Row{zeros_, zeros_ + 3 * wide_, 0, 0, 0};
-                continue;
+        for (int64_t r = 0, end; r < valid; r = end, p = 0, ++s) {
+            end = std::min(valid, r + q_.pixels - p);
+            run(s, p, r, end);
+        }
+    }
+    void find_rows(int64_t start, int64_t valid) {
+        runs(start, valid, [this](int64_t s, int64_t p, int64_t r, int64_t end) {
+            Row row{pose(s), pose_slope(s), 0, 0};
+            const float *grid = q_.grid + 2 * p, *image = q_.image + (first_ + s) * q_.pixels + p;
+            std::memcpy(target_ + r, image, size_t(end - r) * 4);
+            for (; r < end; ++r, grid += 2) {
+                row.down = grid[0], row.left = grid[1];
+                rows_[r] = row;
             }
-            rows_[r] = Row{pose_ + s * 3 * wide_, pose_slope_ + s * 3 * wide_, q_.grid[2 * p],
-                           q_.grid[2 * p + 1], q_.image[(first_ + s) * q_.pixels + p]};
-            if (++p == q_.pixels) p = 0, ++s;
+        });
+        for (int64_t r = valid; r < STRIP; ++r) {  // empty rows fill up the last strip
+            rows_[r] = Row{zeros_, zeros_ + 3 * wide_, 0, 0};
+            target_[r] = 0;
         }
     }
     void first_layer() {
         const typename Engine::Tanh tanh;
-        for (int64_t r = 0; r < STRIP; r += 2) {
-            const Row &one = rows_[r], &two = rows_[r + 1];
-            const Vec down1 = splat(one.down), left1 = splat(one.left);
-            const Vec down2 = splat(two.down), left2 = splat(two.left);
+        for (int64_t i = 0; i < STRIP; i += BLOCK)
             for (int64_t j = 0; j < wide_; j += LANES) {
-                const float *p = one.pose + j, *n = two.pose + j;
-                const Vec x = at(p) * down1 + (at(p + wide_) * left1 + at(p + 2 * wide_));
-                const Vec y = at(n) * down2 + (at(n + wide_) * left2 + at(n + 2 * wide_));
-                engine_.put_value(0, r, j, tanh(x), tanh(y));
+                const auto values = engine_.values(0, i, j);
+#pragma GCC unroll 8
+                for (int64_t r = 0; r < BLOCK; r += 2)
+                    values.put(r, tanh(first_sum(rows_[i + r], j)),
+                               tanh(first_sum(rows_[i + r + 1], j)));
             }
-        }
+    }
+    Vec first_sum(const Row& row, int64_t j) const {
+        const float* p = row.pose + j;
+        return at(p) * splat(row.down) + (at(p + wide_) * splat(row.left) + at(p + 2 * wide_));
     }
     // What follows on a product gets its block `c` of the rows from `i` and the units from `first`.
     void hidden_layer(int64_t l, int64_t i, int64_t first, const float* c, int64_t step) {
         const typename Engine::Tanh tanh;
         for (int64_t j = 0; j < BLOCK; j += LANES) {
             const Vec bias = at(common_.biases[l] + first + j);
+            const auto values = engine_.values(l + 1, i, first + j);
+#pragma GCC unroll 8
             for (int64_t r = 0; r < BLOCK; r += 2)
-                engine_.put_value(l + 1, i + r, first + j, tanh(at(c + r * step + j) + bias),
-                                  tanh(at(c + (r + 1) * step + j) + bias));
+                values.put(r, tanh(at(c + r * step + j) + bias),
+                           tanh(at(c + (r + 1) * step + j) + bias));
         }
     }
     void last_layer(int64_t i, int64_t first, const float* c, int64_t step) {
@@ -199,27 +212,28 @@ private:
         for (int64_t j = 0; j < BLOCK; j += LANES) {
             const Vec bias = at(common_.biases[q_.depth - 1] + first + j);
             const Vec weight = at(common_.out_weight + first + j);
+            const auto values = engine_.values(q_.depth, i, first + j);
+#pragma GCC unroll 8
             for (int64_t r = 0; r < BLOCK; r += 2) {
                 const Vec x = tanh(at(c + r * step + j) + bias);
                 const Vec y = tanh(at(c + (r + 1) * step + j) + bias);
                 at(totals_[i + r]) += x * weight;
                 at(totals_[i + r + 1]) += y * weight;
-                engine_.put_last(i + r, first + j, x, y);
+                values.put_last(r, x, y);
             }
         }
     }
     void losses(int64_t start, int64_t valid) {
-        alignas(64) float target[STRIP], loss[STRIP];
-        for (int64_t r = 0; r < STRIP; ++r) target[r] = rows_[r].target;
+        alignas(64) float loss[STRIP];
         for (int64_t r = 0; r < STRIP; r += LANES)
-            likelihood(noise_, at(logit_ + r), at(target + r), at(loss + r), at(slope_ + r));
-        int64_t s = start / q_.pixels, p = start % q_.pixels;
-        for (int64_t r = 0; r < valid; ++r) {
-            losses_[size_t(s)] += loss[r];
-            q_.nll[first_ + s] = float(losses_[size_t(s)]);
-            if (++p == q_.pixels) p = 0, ++s;
-        }
-        for (int64_t r = valid; r < STRIP; ++r) slope_[r] = 0;
+            likelihood(noise_, at(logit_ + r), at(target_ + r), at(loss + r), at(slope_ + r));
+        runs(start, valid, [&](int64_t s, int64_t, int64_t r, int64_t end) {
+            double total = losses_[size_t(s)];
+            for (; r < end; ++r) total += loss[r];
+            losses_[size_t(s)] = total;
+            q_.nll[first_ + s] = float(total);
+        });
+        for (int64_t r = valid; r < STRIP; ++r) slope_[r] = 0;  // of empty rows
         Vec total = {};
         for (int64_t r = 0; r < STRIP; r += LANES) total += at(slope_ + r);
         at(out_bias_sum()) += total;
@@ -230,11 +244,12 @@ private:
             const Vec w = at(common_.out_weight + j);
             Vec by_weight = {}, by_bias = {};
             for (int64_t i = 0; i < STRIP; i += BLOCK) {
+                const auto values = engine_.values(l + 1, i, j);
                 Vec d[BLOCK];
-#pragma GCC unroll 16
+#pragma GCC unroll 8
                 for (int64_t r = 0; r < BLOCK; r += 2) {
                     Vec x, y;
-                    engine_.get_value(l + 1, i + r, j, x, y);
+                    values.get(r, x, y);
                     const Vec gx = splat(slope_[i + r]), gy = splat(slope_[i + r + 1]);
                     by_weight += gx * x + gy * y;
                     d[r] = through_tanh(gx * w, x);
@@ -261,10 +276,11 @@ private:
     static Vec through_tanh(Vec slope, Vec value) { return slope - slope * (value * value); }
     // By what goes into the tanh whose values go into layer l.
     void slopes(int64_t l, int64_t i, int64_t j, const float* c, int64_t step, Vec* d) const {
-#pragma GCC unroll 16
+        const auto values = engine_.values(l, i, j);
+#pragma GCC unroll 8
         for (int64_t r = 0; r < BLOCK; r += 2) {
             Vec x, y;
-            engine_.get_value(l, i + r, j, x, y);
+            values.get(r, x, y);
             d[r] = through_tanh(at(c + r * step), x);
             d[r + 1] = through_tanh(at(c + (r + 1) * step), y);
         }
@@ -307,6 +323,7 @@ private:
     std::vector<double> losses_;
     Row rows_[STRIP];
     alignas(64) float totals_[STRIP][LANES];
+    alignas(64) float target_[STRIP];
     alignas(64) float logit_[STRIP];
     alignas(64) float slope_[STRIP];
 };

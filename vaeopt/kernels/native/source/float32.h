@@ -80,18 +80,26 @@ public:
     void begin() {}
     void end() {}
     void strip(int64_t row) { first_ = row; }
-    void put_value(int64_t l, int64_t row, int64_t j, Vec x, Vec y) {
-        float* p = values_[l] + (first_ + row) * ld_ + j;
-        at(p) = x;
-        at(p + ld_) = y;
-    }
-    void put_last(int64_t row, int64_t j, Vec x, Vec y) {
-        put_value(int64_t(slopes_.size()), row, j, x, y);
-    }
-    void get_value(int64_t l, int64_t row, int64_t j, Vec& x, Vec& y) const {
-        const float* p = values_[l] + (first_ + row) * ld_ + j;
-        x = at(p);
-        y = at(p + ld_);
+    // The values of BLOCK rows in LANES units, two rows at a time.
+    class Values {
+    public:
+        Values(float* start, int64_t step) : start_(start), step_(step) {}
+        void put(int64_t row, Vec x, Vec y) const {
+            at(start_ + row * step_) = x;
+            at(start_ + (row + 1) * step_) = y;
+        }
+        void put_last(int64_t row, Vec x, Vec y) const { put(row, x, y); }
+        void get(int64_t row, Vec& x, Vec& y) const {
+            x = at(start_ + row * step_);
+            y = at(start_ + (row + 1) * step_);
+        }
+
+    private:
+        float* start_;
+        int64_t step_;
+    };
+    Values values(int64_t l, int64_t row, int64_t j) const {
+        return Values(values_[l] + (first_ + row) * ld_ + j, ld_);
     }
     void put_slopes(int64_t l, int64_t row, int64_t j, const Vec* slopes) {
         float* p = slopes_[l] + (first_ + row) * ld_ + j;
