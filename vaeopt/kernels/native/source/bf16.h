@@ -12,6 +12,10 @@
 
 namespace {
 
+inline Tiles tiles(Arena& arena, int64_t outer, int64_t inner) {
+    return Tiles{arena.take<int32_t>(Tiles::size(outer, inner)), inner / 32};
+}
+
 template <class Products> class Bf16 {
 public:
     static constexpr int64_t TILE = 4 * STRIP;
@@ -91,9 +95,6 @@ public:
     }
 
 private:
-    static Tiles tiles(Arena& arena, int64_t outer, int64_t inner) {
-        return Tiles{arena.take<int32_t>(Tiles::size(outer, inner)), inner / 32};
-    }
     static void pack_block(Weights& to, const float* w, int64_t step, int64_t j, int64_t k) {
         __m512i pairs[BLOCK / 2];
         for (int64_t i = 0; i < BLOCK; i += 2) {
