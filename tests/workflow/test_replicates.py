@@ -1,5 +1,6 @@
 """Trainings with other seeds, other subsets, and recorded scores: what a value is made of."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -51,13 +52,43 @@ def test_replicates_are_other_trainings_of_the_same_key_points(
     run: WorkflowRun, three: WorkflowRun
 ) -> None:
     assert len(three.members) == 3
-    np.testing.assert_array_equal(three.latents.z_mean, run.latents.z_mean)  # member 0 is the run
+    # Member 0 is the run, but for the rounding of sums.
+    np.testing.assert_allclose(three.latents.z_mean, run.latents.z_mean, atol=1e-5)
     for other in three.replicates:
         np.testing.assert_array_equal(other.keypoints.yx_px, run.keypoints.yx_px)
         np.testing.assert_array_equal(other.patches.pixels, run.patches.pixels)
         assert not np.allclose(other.latents.z_mean, run.latents.z_mean)
     first, second = three.replicates
     assert not np.allclose(first.latents.z_mean, second.latents.z_mean)
+
+
+def test_a_replicate_is_the_run_of_its_own_seeds(
+    workflow: Workflow, micrograph: Micrograph, three: WorkflowRun
+) -> None:
+    for number, member in enumerate(three.members):
+        alone = walk(
+            workflow,
+            micrograph,
+            comparison=comparison_for(workflow, 49),
+            seeds=Seeds(0, 0).replicate(number),
+        )
+        np.testing.assert_allclose(member.latents.z_mean, alone.latents.z_mean, atol=1e-5)
+        np.testing.assert_allclose(member.vae.loss_nats, alone.vae.loss_nats, rtol=1e-5)
+        values = rewards_of(workflow, alone)
+        assert rewards_of(workflow, replace(member, replicates=())) == pytest.approx(values, 1e-4)
+
+
+def test_the_time_that_replicates_share_is_shared_out(
+    workflow: Workflow, micrograph: Micrograph
+) -> None:
+    twice, started = workflow.with_values({"replicates": 2}), time.perf_counter()
+    comparison = comparison_for(twice, 49)
+    run = walk(twice, micrograph, comparison=comparison, seeds=Seeds(0, 0))
+    took = time.perf_counter() - started
+    first, second = (member.seconds for member in run.members)
+    for stage in ("keypoints", "patches", "vae"):
+        assert first[stage] == second[stage] > 0
+    assert sum(first.values()) + sum(second.values()) <= took
 
 
 def test_a_value_is_the_mean_over_trainings_and_its_spread_is_kept(three: WorkflowRun) -> None:

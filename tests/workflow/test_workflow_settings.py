@@ -115,6 +115,7 @@ def test_the_preset_of_the_paper_has_its_settings() -> None:
     paper = _make(preset="paper")
     assert paper.mixture == Gmm(components=(2, 10), space="raw", n_init=10, max_iter=500, tol=1e-3)
     assert (paper.vae.epochs, paper.vae.batch_size, paper.vae.learning_rate) == (1000, 128, 1e-3)
+    assert (paper.vae.schedule, paper.vae.pixels) == ("constant", 1.0)
     assert (paper.vae.latent_dim, paper.vae.width, paper.vae.depth) == (2, 128, 2)
     assert paper.vae.kl_estimator == "sampled"
     assert paper.latent_filter.to_table() == {"kind": "variance-product", "minimum": 0.05}

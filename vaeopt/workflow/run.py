@@ -30,7 +30,7 @@ from vaeopt.stages.latent_filter.base import LARGEST_MARGIN, log_margin
 from vaeopt.stages.mixture import choose_points
 from vaeopt.stages.patches import cut, recut
 from vaeopt.stages.rewards import Reward
-from vaeopt.stages.vae import content_means, encode, train
+from vaeopt.stages.vae import content_means, encode, train_members
 from vaeopt.workflow.cache import StageCache
 from vaeopt.workflow.scores import needs_of
 from vaeopt.workflow.settings import Workflow
@@ -82,7 +82,9 @@ def walk(
     folder: Path = Path(),
     on_epoch: Callable[[int, int, float], None] | None = None,
 ) -> WorkflowRun:
-    """Walk through all stages, once for every replicate.
+    """Walk through all stages; replicates share key points and patches and train together.
+
+    The seconds of a stage that replicates share are shared out equally among them.
 
     Args:
         workflow: fixed settings of every stage.
@@ -91,36 +93,11 @@ def walk(
         seeds: all randomness of the run.
         cache: key points and patches of earlier runs on the same image.
         folder: where relative paths of the settings start.
-        on_epoch: called after each training epoch with (epoch, epochs, loss [nats]).
+        on_epoch: called after each training epoch with (epoch, epochs, loss [nats]), the mean over
+            the replicates that are still training.
     """
-    cache = cache or StageCache()
-    members = [
-        _walk_once(
-            workflow,
-            micrograph,
-            comparison=comparison,
-            seeds=seeds.replicate(member),
-            cache=cache,
-            folder=folder,
-            on_epoch=on_epoch,
-        )
-        for member in range(workflow.replicates)
-    ]
-    return replace(members[0], replicates=tuple(members[1:]), collapse=_of_all(members))
-
-
-def _walk_once(
-    workflow: Workflow,
-    micrograph: Micrograph,
-    *,
-    comparison: Comparison,
-    seeds: Seeds,
-    cache: StageCache,
-    folder: Path,
-    on_epoch: Callable[[int, int, float], None] | None,
-) -> WorkflowRun:
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "keypoints"):
+    cache, shared = cache or StageCache(), dict[str, float]()
+    with _timed(shared, "keypoints"):
         keypoints = cache.get(
             "keypoints",
             (workflow.keypoints, comparison.largest_window_px),
@@ -131,27 +108,36 @@ def _walk_once(
                 folder=folder,
             ),
         )
-    with _timed(seconds, "patches"):
+    with _timed(shared, "patches"):
         patches = cache.get(
             "patches",
             (workflow.keypoints, comparison.largest_window_px, workflow.patches),
             lambda: cut(workflow.patches, micrograph, keypoints),
         )
-    with _timed(seconds, "vae"):
-        vae = train(workflow.vae, patches, seeds=seeds, micrograph=micrograph, on_epoch=on_epoch)
-    with _timed(seconds, "encode"):
-        latents = encode(vae, patches, core_px=comparison.core_px)
-    return score(
-        workflow,
-        micrograph,
-        keypoints,
-        patches,
-        vae,
-        latents,
-        comparison=comparison,
-        seeds=seeds,
-        seconds=seconds,
-    )
+    own_seeds = [seeds.replicate(member) for member in range(workflow.replicates)]
+    with _timed(shared, "vae"):
+        vaes = train_members(
+            workflow.vae, patches, seeds=own_seeds, micrograph=micrograph, on_epoch=on_epoch
+        )
+    members = []
+    for vae, own in zip(vaes, own_seeds, strict=True):
+        seconds = {stage: total / len(vaes) for stage, total in shared.items()}
+        with _timed(seconds, "encode"):
+            latents = encode(vae, patches, core_px=comparison.core_px)
+        members.append(
+            score(
+                workflow,
+                micrograph,
+                keypoints,
+                patches,
+                vae,
+                latents,
+                comparison=comparison,
+                seeds=own,
+                seconds=seconds,
+            )
+        )
+    return replace(members[0], replicates=tuple(members[1:]), collapse=_of_all(members))
 
 
 def score(

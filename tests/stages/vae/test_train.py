@@ -9,7 +9,9 @@ import torch
 from vaeopt.core.errors import VaeoptError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Patches, TrainedVae
+from vaeopt.kernels import training
 from vaeopt.stages.vae import VaeSettings, train
+from vaeopt.stages.vae.trainers import NativeTrainer
 from vaeopt.testing import example_micrograph
 
 
@@ -184,8 +186,33 @@ def test_weights_that_break_in_the_very_last_step_are_found(
             self.param_groups[0]["params"][0].data[0] = torch.inf
 
     monkeypatch.setattr(torch.optim.Adam, "step", break_the_sixth)
-    vae = train(_settings(epochs=2), patches, seeds=Seeds(0, 1))  # of three batches each
+    # Two epochs of three batches each.
+    vae = train(_settings(epochs=2, engine="fast"), patches, seeds=Seeds(0, 1))
     assert len(steps) == 6
+    assert vae.diverged
+    assert vae.loss_nats.shape == (1,)
+    assert all(np.isfinite(array).all() for array in vae.weights.values())
+
+
+def test_so_are_those_of_compiled_steps(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs: list[list[float]] = []
+    compiled = training.train
+
+    def break_the_second(
+        recipe: training.Recipe, members: list[training.Member], *others: Any, **named: Any
+    ) -> list[float]:
+        epochs.append(compiled(recipe, members, *others, **named))
+        if len(epochs) == 2:
+            members[0].state[0, 0] = torch.inf
+        return epochs[-1]
+
+    settings = _settings(epochs=2)
+    if not NativeTrainer.runs(settings, torch.device("cpu")):
+        pytest.skip("there is no C++ compiler")
+    monkeypatch.setattr(training, "train", break_the_second)
+    vae = train(settings, patches, seeds=Seeds(0, 1))
+    assert np.isfinite(epochs).all()
+    assert len(epochs) == 2
     assert vae.diverged
     assert vae.loss_nats.shape == (1,)
     assert all(np.isfinite(array).all() for array in vae.weights.values())

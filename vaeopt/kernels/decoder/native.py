@@ -1,4 +1,4 @@
-"""The same in one compiled pass over tiles of pixels; see ``native.cpp``."""
+"""The same in one compiled pass over tiles of pixels; see ``decoder.h``."""
 
 import ctypes
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vaeopt.kernels.decoder.build import library
 from vaeopt.kernels.decoder.problem import Answer, Problem, is_bf16
+from vaeopt.kernels.native import library
 
 __all__ = ["evaluate", "has_bf16", "runs", "why_not"]
 
@@ -20,7 +20,7 @@ _ARRAYS = (
 
 
 class _Problem(ctypes.Structure):
-    """``Problem`` of native.cpp: the same fields in the same order."""
+    """``Problem`` of decoder.h: the same fields in the same order."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in _INTEGERS.split()),

@@ -4,7 +4,7 @@ from vaeopt.stages.vae.encode import content_means, decode, encode
 from vaeopt.stages.vae.files import load_vae, save_vae
 from vaeopt.stages.vae.invariances import Invariance
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.train import train
+from vaeopt.stages.vae.train import train, train_members
 
 __all__ = [
     "Invariance",
@@ -15,4 +15,5 @@ __all__ = [
     "load_vae",
     "save_vae",
     "train",
+    "train_members",
 ]

@@ -78,6 +78,7 @@ class SpatialDecoder(nn.Module):
         latents: Tensor,
         patches: Tensor,
         *,
+        pixels: Tensor | None = None,
         likelihood: str,
         gaussian_sd: float,
         engine: EngineName,
@@ -85,6 +86,8 @@ class SpatialDecoder(nn.Module):
         threads: int | None,
     ) -> Tensor:
         """NLL of a whole batch [nats], () with gradients; no activation of a pixel is stored.
+
+        ``patches`` has all pixels, or only those that ``pixels`` numbers, in that order.
 
         The map of the coordinates and the first layer are one: W_c (L g + t) + b + W_z z is
         (W_c L) g + (W_c t + b + W_z z).
@@ -96,7 +99,7 @@ class SpatialDecoder(nn.Module):
             self.coordinates(offset) + content,
             [_weights(layer) for layer in self.hidden],
             _weights(self.out),
-            self.grid,
+            self.grid if pixels is None else self.grid[pixels],
             patches,
             likelihood=likelihood,
             gaussian_sd=gaussian_sd,

@@ -52,12 +52,21 @@ class InvariantVae(nn.Module):
         sample = mean + std * noise
         return self._nll(patches, sample).sum(-1) + self._penalty(mean, std, noise).sum(-1)
 
-    def loss_sum(self, patches: Tensor, noise: Tensor, *, threads: int | None = None) -> Tensor:
+    def loss_sum(
+        self,
+        patches: Tensor,
+        noise: Tensor,
+        *,
+        pixels: Tensor | None = None,
+        threads: int | None = None,
+    ) -> Tensor:
         """The sum of :meth:`loss` over a batch, by the engine and precision of the settings.
 
         Args:
             patches: (n, n_pixels) in [0, 1].
             noise: (n, n_codes + latent_dim) standard normal draws.
+            pixels: (k,) numbers of the pixels that the likelihood is estimated from, with the
+                weight n_pixels / k; the encoder sees all. All pixels if left out.
             threads: of the compiled kernel; as many as torch has if left out.
 
         Returns:
@@ -66,25 +75,30 @@ class InvariantVae(nn.Module):
         settings, decoder = self.settings, self.decoder
         mean, std = self.encoder(patches)
         sample = mean + std * noise
+        seen = patches if pixels is None else patches[:, pixels]
         if isinstance(decoder, VanillaDecoder):
-            nll = self._nll(patches, sample).sum()
+            nll = self._nll(seen, sample, pixels).sum()
         else:
             nll = decoder.nll_sum(
                 sample,
-                patches,
+                seen,
+                pixels=pixels,
                 likelihood=settings.likelihood,
                 gaussian_sd=settings.gaussian_sd,
                 engine=settings.engine,
                 precision=settings.precision,
                 threads=threads,
             )
+        if pixels is not None:
+            nll = nll * (patches.shape[1] / len(pixels))
         return nll + self._penalty(mean, std, noise).sum()
 
-    def _nll(self, patches: Tensor, sample: Tensor) -> Tensor:
-        """Of each pixel, (n, n_pixels)."""
+    def _nll(self, patches: Tensor, sample: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """Of each pixel of ``patches``: all, or those that ``pixels`` numbers."""
+        logits = self.decoder(sample)
         return elbo.nll(
             patches,
-            self.decoder(sample),
+            logits if pixels is None else logits[:, pixels],
             self.settings.likelihood,
             gaussian_sd=self.settings.gaussian_sd,
         )

@@ -17,6 +17,7 @@ from vaeopt.core.errors import Mistake, SettingsError
 from vaeopt.core.settings import Settings, Tuple, nearest
 from vaeopt.kernels.decoder import EngineName, Precision
 from vaeopt.stages.vae.invariances import known, ordered
+from vaeopt.stages.vae.schedule import Schedule
 
 __all__ = ["Likelihood", "PriorSd", "VaeSettings"]
 
@@ -89,8 +90,12 @@ class VaeSettings(Settings):
     """passes over all patches"""
     batch_size: PositiveInt = 128
     """patches per step"""
+    pixels: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """share of the pixels of a window that a step looks at, drawn anew for every step"""
     learning_rate: PositiveFloat = 1e-3
-    """of Adam"""
+    """of Adam; the largest one where it changes"""
+    schedule: Schedule = "constant"
+    """of the learning rate: constant, or one-cycle (rises, then falls to 0 with the last epoch)"""
     patience_epochs: Annotated[int, Field(ge=0)] = 0
     """stop when the mean loss of this many epochs no longer improves on as many before; 0: never"""
     min_improvement: Annotated[float, Field(ge=0, lt=1)] = 1e-3
@@ -98,11 +103,10 @@ class VaeSettings(Settings):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto (a GPU where there is one), cpu, or cuda:N"""
     engine: EngineName = "auto"
-    """what computes the loss of a spatial decoder: auto (the fastest that runs), native, fast or
-    reference"""
+    """what trains: auto (the fastest that runs), native, fast or reference"""
     precision: Precision = "float32"
-    """of the products in a spatial decoder while it trains: float32, bf16, or auto (bf16 where the
-    compiled kernel has instructions for it)"""
+    """of products while it trains: float32, bf16, or auto (bf16 where the compiled kernels have
+    instructions for it)"""
 
     @field_validator("invariances")
     @classmethod
@@ -117,6 +121,16 @@ class VaeSettings(Settings):
         if mistakes:
             raise SettingsError(mistakes)
         return ordered(value)
+
+    @model_validator(mode="after")
+    def _patience_has_no_schedule(self) -> Self:
+        if self.patience_epochs and self.schedule != "constant":
+            text = (
+                f"schedule = {self.schedule!r} improves until its last epoch: set 0, "
+                "and stop earlier by fewer epochs"
+            )
+            raise SettingsError([Mistake(("patience_epochs",), text)])
+        return self
 
     @property
     def n_codes(self) -> int:

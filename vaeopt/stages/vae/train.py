@@ -1,19 +1,20 @@
 """The training loop: the one mutable place of the flow."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Floats, Micrograph, Patches, TrainedVae
-from vaeopt.kernels.decoder import runs_native
 from vaeopt.stages.vae.device import resolve_device
-from vaeopt.stages.vae.model import InvariantVae, build
+from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
+from vaeopt.stages.vae.trainers import choose_trainer
 
-__all__ = ["train"]
+__all__ = ["train", "train_members"]
 
 EpochHook = Callable[[int, int, float], None]
 
@@ -28,9 +29,6 @@ def train(
 ) -> TrainedVae:
     """Train one VAE on all patches with Adam.
 
-    Patches go to the device once; shuffling and noise of an epoch are drawn on the CPU, so that
-    every device sees the same numbers; the host waits once per epoch, for the loss.
-
     Args:
         settings: model and recipe.
         patches: what to learn.
@@ -39,96 +37,90 @@ def train(
             next image.
         on_epoch: called after each epoch with (epoch, epochs, loss per patch [nats]).
     """
+    (vae,) = train_members(
+        settings, patches, seeds=[seeds], micrograph=micrograph, on_epoch=on_epoch
+    )
+    return vae
+
+
+def train_members(
+    settings: VaeSettings,
+    patches: Patches,
+    *,
+    seeds: Sequence[Seeds],
+    micrograph: Micrograph | None = None,
+    on_epoch: EpochHook | None = None,
+) -> tuple[TrainedVae, ...]:
+    """Train several VAEs that differ by their seeds, together.
+
+    Each ends as if it had been trained alone, up to the rounding of sums. Patches go to the device
+    once; shuffling and noise of an epoch are drawn on the CPU, so that every device sees the same
+    numbers; the host waits once per epoch, for the losses.
+
+    Args:
+        settings: model and recipe of all members.
+        patches: what to learn.
+        seeds: of each member; its weights, shuffling and noise derive from them and from nothing
+            else.
+        micrograph: recorded with the models.
+        on_epoch: called after each epoch with (epoch, epochs, loss per patch [nats]), the mean over
+            the members that are still training.
+    """
     device = resolve_device(settings.device)
-    model = build(settings, patches.size_px, seed=seeds.integer("vae-weights")).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     data = _shared(patches.pixels.reshape(len(patches), -1)).to(device)
-    generator = torch.Generator().manual_seed(seeds.integer("vae-noise"))
-    losses: list[float] = []
-    diverged = False
-    good = _snapshot(model)
+    trainer = choose_trainer(settings, data, patches.size_px, seeds)
+    records = [_Record(trainer.weights(member)) for member in range(len(seeds))]
+    active = list(range(len(seeds)))
     for epoch in range(settings.epochs):
-        with _threads_for(settings, device) as threads:
-            loss = _epoch(model, optimizer, data, generator, threads)
-        diverged = not np.isfinite(loss)
-        if diverged:
+        rate = learning_rate(settings.schedule, settings.learning_rate, epoch, settings.epochs)
+        losses = dict(zip(active, trainer.epoch(active, rate), strict=True))
+        for member, loss in losses.items():
+            records[member].diverged = not np.isfinite(loss)
+        active = [member for member in active if not records[member].diverged]
+        for member in active:
+            records[member].losses.append(losses[member])
+            records[member].weights = trainer.weights(member)
+        if active and on_epoch is not None:
+            mean = float(np.mean([losses[member] for member in active]))
+            on_epoch(epoch + 1, settings.epochs, mean)
+        active = [member for member in active if not _plateau(records[member].losses, settings)]
+        if not active:
             break
-        losses.append(loss)
-        good = _snapshot(model)
-        if on_epoch is not None:
-            on_epoch(epoch + 1, settings.epochs, loss)
-        if _plateau(losses, settings.patience_epochs, settings.min_improvement):
-            break
-    return TrainedVae(
-        config=settings.to_table(),
-        window_px=patches.size_px,
-        weights={name: value.cpu().numpy().copy() for name, value in good.items()},
-        loss_nats=np.asarray(losses),
-        diverged=diverged,
-        pixel_scaling=micrograph.scaling if micrograph else None,
-        pixel_size_nm=micrograph.pixel_size_nm if micrograph else None,
+    return tuple(
+        TrainedVae(
+            config=settings.to_table(),
+            window_px=patches.size_px,
+            weights={name: value.cpu().numpy() for name, value in record.weights.items()},
+            loss_nats=np.asarray(record.losses),
+            diverged=record.diverged,
+            pixel_scaling=micrograph.scaling if micrograph else None,
+            pixel_size_nm=micrograph.pixel_size_nm if micrograph else None,
+        )
+        for record in records
     )
 
 
-@contextmanager
-def _threads_for(settings: VaeSettings, device: torch.device) -> Iterator[int]:
-    """One thread for torch where its products are too small to share; yields those of the kernel.
+@dataclass
+class _Record:
+    """What the loop knows of a member."""
 
-    That is the case of a vanilla decoder, and of all that is left to torch where the compiled
-    kernel runs. Measured on two cores while another process kept one of them busy: a vanilla step
-    takes 52 ms on two threads and 2.4 ms on one (13 px, batch 64); a step with rotation and
-    translation, 190 ms on two and 4.8 ms on one with two for the kernel (8 px, batch 128).
-    """
-    before = torch.get_num_threads()
-    if not settings.invariances or runs_native(settings.engine, settings.precision, device):
-        torch.set_num_threads(1)
-    try:
-        yield before
-    finally:
-        torch.set_num_threads(before)
+    weights: dict[str, Tensor]
+    """of the last epoch that ended well"""
+    losses: list[float] = field(default_factory=list)
+    diverged: bool = False
 
 
-def _shared(pixels: Floats) -> torch.Tensor:
+def _shared(pixels: Floats) -> Tensor:
     """The same memory as a tensor, which nobody writes to."""
     # Torch warns of arrays that are read-only, because a tensor cannot be.
     return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
-def _snapshot(model: InvariantVae) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-def _epoch(
-    model: InvariantVae,
-    optimizer: torch.optim.Optimizer,
-    data: torch.Tensor,
-    generator: torch.Generator,
-    threads: int,
-) -> float:
-    """One pass over shuffled patches; returns the mean loss per patch [nats]."""
-    settings, n = model.settings, len(data)
-    order = torch.randperm(n, generator=generator).to(data.device)
-    noise = torch.randn(n, settings.n_codes + settings.latent_dim, generator=generator)
-    noise = noise.to(data.device)
-    total = torch.zeros((), device=data.device)
-    size = settings.batch_size
-    batches = torch.split(order, size), torch.split(noise, size)
-    for rows, draws in zip(*batches, strict=True):
-        patches = data[rows]  # of all rows at once there would be a second copy of the data
-        loss = model.loss_sum(patches, draws, threads=threads)
-        optimizer.zero_grad(set_to_none=True)
-        (loss / len(patches)).backward()  # type: ignore[no-untyped-call]  # torch's stub
-        optimizer.step()
-        total += loss.detach()
-    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-        return float("nan")  # the last step broke the weights after its loss had been counted
-    return float(total) / n
-
-
-def _plateau(losses: list[float], patience: int, min_improvement: float) -> bool:
-    """Whether the last ``patience`` epochs are no better on average than as many before."""
+def _plateau(losses: Sequence[float], settings: VaeSettings) -> bool:
+    """Whether the last epochs are no better on average than as many before."""
+    patience = settings.patience_epochs
     if patience == 0 or len(losses) < 2 * patience:
         return False
     now, before = np.mean(losses[-patience:]), np.mean(losses[-2 * patience : -patience])
     # Relative to the range, not to the loss: a likelihood has no natural zero.
-    return bool(before - now < min_improvement * (max(losses) - min(losses)))
+    return bool(before - now < settings.min_improvement * (max(losses) - min(losses)))

@@ -1,4 +1,4 @@
-"""Compile the native kernel at first use and keep it in the user's cache.
+"""Compile the native kernels at first use and keep them in the user's cache.
 
 ``VAEOPT_CACHE_DIR`` names another folder than ``vaeopt`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 __all__ = ["cache_folder", "library"]
 
-_SOURCE = Path(__file__).with_name("native.cpp")
+_SOURCE = Path(__file__).parent / "source" / "vaeopt.cpp"
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-w")
 _LINK = ("-shared", "-fPIC", "-pthread")
 _COMPILERS = ("c++", "g++", "clang++")
@@ -33,13 +33,13 @@ def cache_folder() -> Path:
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The kernel, compiled if it is not in the cache; None, logged once, where that fails."""
+    """The kernels, compiled if they are not in the cache; None, logged once, where that fails."""
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
-        _log.warning("no C++ compiler (%s) found: spatial decoders train slower", _COMPILERS[0])
+        _log.warning("no C++ compiler (%s) found: training is slower", _COMPILERS[0])
         return None
     try:
-        path = cache_folder() / f"decoder-{_fingerprint(compiler)}.so"
+        path = cache_folder() / f"native-{_fingerprint(compiler)}.so"
         if not _is_whole(path):
             _compile(compiler, path)
         return ctypes.CDLL(str(path))
@@ -47,14 +47,16 @@ def library() -> ctypes.CDLL | None:
         reason = next(iter(str(error.stderr).strip().splitlines()), "no message")
     except (OSError, subprocess.SubprocessError, RuntimeError) as error:
         reason = str(error)
-    _log.warning("the decoder kernel was not compiled: spatial decoders train slower (%s)", reason)
+    _log.warning("the native kernels were not compiled: training is slower (%s)", reason)
     return None
 
 
 def _fingerprint(compiler: str) -> str:
     """Of all that decides what the compiler makes: a home may be shared by unlike machines."""
     version = _run([compiler, "--version"])
-    parts = (_SOURCE.read_text(encoding="utf-8"), *_FLAGS, *_LINK, version, _processor())
+    headers = sorted(_SOURCE.parent.glob("*.h"))
+    sources = [path.read_text(encoding="utf-8") for path in (_SOURCE, *headers)]
+    parts = (*sources, *_FLAGS, *_LINK, version, _processor())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vaeopt.kernels.decoder import build
+from vaeopt.kernels.native import build
 
 
 @pytest.fixture
