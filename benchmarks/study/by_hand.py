@@ -156,6 +156,7 @@ def run(plan: Plan, image: Array, keypoints: Array, trial: optuna.Trial) -> tupl
     patches = cut(image, keypoints, chosen["size_px"])
     data = torch.from_numpy(patches)
     model = train(plan, data, chosen, seed=trial.number + 1)
+    trial.set_user_attr("training_s", time.perf_counter() - began)
     mean, std = model.encode(data)
     content = slice(-chosen["latent_dim"], None)
     z = mean[:, content].double().numpy()

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "study.json"
 STUDIES = HERE.parents[1] / "studies"
 CHOICES = ("size_px", "invariances")
+HAND = ("values", "collapse", "seconds", "training_s", "components")
 
 
 def ours(folder: Path, n_trials: int) -> float:
@@ -46,6 +48,19 @@ def ours(folder: Path, n_trials: int) -> float:
     start = time.perf_counter()
     subprocess.run([*command, "--n-trials", str(n_trials)], check=True)  # noqa: S603
     return time.perf_counter() - start
+
+
+def change(file: Path, settings: list[str]) -> None:
+    """Set ``stage.name=word`` in the one-line table of a stage."""
+    text = file.read_text(encoding="utf-8")
+    for setting in settings:
+        path, _, word = setting.partition("=")
+        stage, name = path.split(".")
+        text, found = re.subn(
+            rf"^({stage}\s*=\s*{{)", rf'\1 {name} = "{word}",', text, flags=re.MULTILINE
+        )
+        assert found == 1, f"no table of {stage} in {file}"
+    file.write_text(text, encoding="utf-8")
 
 
 def by_hand(folder: Path, python: str, study: str, n_trials: int, threads: int | None) -> float:
@@ -153,6 +168,7 @@ def compared(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
     shutil.copytree(
         STUDIES / words.study, mine, ignore=shutil.ignore_patterns("*.db*", "artefacts", "report")
     )
+    change(mine / "study.toml", words.set)
     ours_s = ours(mine, words.n_trials)
     session, study = prepare(open_study(mine)), load_study(mine)
     trials = [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]
@@ -171,9 +187,10 @@ def compared(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "values": trial.values,
             "collapse": margin(trial),
             "seconds": trial.duration.total_seconds(),
+            "stages_s": trial.user_attrs["vaeopt:primitives"]["seconds"],
         }
         fresh = {**mean, "values": again(session, trial)} if words.again else None
-        hand = {key: other[key] for key in ("values", "collapse", "seconds", "components")}
+        hand = {key: other[key] for key in HAND}
         rows.append({"parameters": asked, "ours": mean, "again": fresh, "by hand": hand})
     seconds = {side: [row[side]["seconds"] for row in rows] for side in ("ours", "by hand")}
     # What is outside of trials is spent once; trials are as long as those that were run, each
@@ -186,6 +203,7 @@ def compared(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
     pairs = [("ours", "by hand")] + ([("ours", "again"), ("again", "by hand")] * words.again)
     return {
         "study": words.study,
+        "changed": words.set,
         "machine": platform.processor() or platform.machine(),
         "torch": theirs["torch"],
         "threads_by_hand": theirs["threads"],
@@ -209,6 +227,9 @@ def main() -> None:
     parser.add_argument("--python", required=True, help="interpreter that has pyroVED")
     parser.add_argument("--study", choices=["quick-start", "pzt-domains"], default="quick-start")
     parser.add_argument("--n-trials", type=int, default=30, help="of ours")
+    parser.add_argument(
+        "--set", metavar="STAGE.NAME=WORD", action="append", default=[], help="in ours only"
+    )
     parser.add_argument("--trials", type=int, help="by hand (default: all)")
     parser.add_argument("--threads", type=int, help="by hand (default: those that torch takes)")
     parser.add_argument(
