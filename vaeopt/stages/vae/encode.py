@@ -16,9 +16,9 @@ from vaeopt.stages.vae.settings import VaeSettings
 __all__ = ["content_means", "decode", "encode"]
 
 _BLOCK_PIXELS = 200_000  # of patches that are looked at together: a few MB in float64
-# That a spatial decoder is asked for together, 5 MB per layer at width 128: with twenty times as
-# many, three times as slow, because the memory of every layer is fresh.
-_DECODED_PIXELS = 10_000
+# That a spatial decoder is asked for together, 1.3 MB per layer at width 128: with eighty times as
+# many, twice as slow, because layers leave the cache and their memory is fresh every time.
+_DECODED_PIXELS = 2_500
 
 
 def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> Latents:
