@@ -41,16 +41,17 @@ from vaeopt.stages.vae.trainers import EagerTrainer, NativeTrainer, StackedTrain
 RESULTS = Path(__file__).parent / "results" / "stacking.json"
 MEMBERS = [1, 2, 4, 8, 16]
 SIZES_PX = [8, 13, 20]
+SPATIAL_BATCHES = 2  # per epoch, whose own costs are nothing beside a spatial step
 
 
-def member_steps(trainer: Trainer, n_members: int) -> Callable[[], int]:
+def member_steps(trainer: Trainer, n_members: int, n_batches: int) -> Callable[[], int]:
     """A function that does one epoch of all members and says how many steps that was."""
 
     def steps() -> int:
         trainer.epoch(range(n_members), 1e-3)
         for member in range(n_members):
             trainer.weights(member)
-        return n_members * BATCHES_PER_EPOCH
+        return n_members * n_batches
 
     return steps
 
@@ -58,23 +59,25 @@ def member_steps(trainer: Trainer, n_members: int) -> Callable[[], int]:
 def entrants(settings: VaeSettings, size_px: int, data: Tensor) -> dict[str, Callable[[], int]]:
     """Everybody but the peer; what is not compiled takes its products of float32 numbers."""
     every = [Seeds(0, member) for member in range(max(MEMBERS))]
+    n_batches = len(data) // BATCH
     found: dict[str, Callable[[], int]] = {}
     fast = settings.model_copy(update={"engine": "fast"})
     if settings.precision == "float32":
-        found["eager"] = member_steps(EagerTrainer(fast, data, size_px, every[:1]), 1)
+        found["eager"] = member_steps(EagerTrainer(fast, data, size_px, every[:1]), 1, n_batches)
         for n in MEMBERS:
             trainer: Trainer = StackedTrainer(fast, data, size_px, every[:n], group=n)
-            found[f"stacked {n}"] = member_steps(trainer, n)
+            found[f"stacked {n}"] = member_steps(trainer, n, n_batches)
     if NativeTrainer.runs(settings, data.device):
         for n in MEMBERS:
             trainer = NativeTrainer(settings, data, size_px, every[:n])
-            found[f"native {n}"] = member_steps(trainer, n)
+            found[f"native {n}"] = member_steps(trainer, n, n_batches)
     return found
 
 
 def measure(name: str, size_px: int, precision: str, rounds: int, threads: int) -> dict[str, Any]:
     """Milliseconds per member and step of everybody, in turns."""
-    data = torch.rand(BATCHES_PER_EPOCH * BATCH, size_px**2)
+    n_batches = BATCHES_PER_EPOCH if name == "none" else SPATIAL_BATCHES
+    data = torch.rand(n_batches * BATCH, size_px**2)
     settings = VaeSettings(
         invariances=INVARIANCES[name],
         width=WIDTH,

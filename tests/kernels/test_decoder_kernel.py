@@ -26,6 +26,7 @@ SIZES = [  # patches, window, width, depth
     (1, 9, 16, 1),
     (3, 8, 128, 2),
     (3, 5, 12, 3),
+    (3, 5, 13, 2),
     (70, 6, 16, 1),  # more rows than a tile, and a last tile that is not full
 ]
 

@@ -74,6 +74,8 @@ def test_a_replicate_is_the_run_of_its_own_seeds(
         )
         np.testing.assert_allclose(member.latents.z_mean, alone.latents.z_mean, atol=1e-5)
         np.testing.assert_allclose(member.vae.loss_nats, alone.vae.loss_nats, rtol=1e-5)
+        values = rewards_of(workflow, alone)
+        assert rewards_of(workflow, replace(member, replicates=())) == pytest.approx(values, 1e-4)
 
 
 def test_the_time_that_replicates_share_is_shared_out(

@@ -113,7 +113,14 @@ def test_every_path_that_does_not_exist_is_named(workflow: Workflow) -> None:
 
 def test_the_preset_of_the_paper_has_its_settings() -> None:
     paper = _make(preset="paper")
-    assert paper.mixture == Gmm(components=(2, 10), space="raw", n_init=10, max_iter=500, tol=1e-3)
+    assert paper.mixture == Gmm(
+        components=(2, 10),
+        space="raw",
+        n_init=10,
+        max_iter=500,
+        tol=1e-3,
+        engine="scikit-learn",
+    )
     assert (paper.vae.epochs, paper.vae.batch_size, paper.vae.learning_rate) == (1000, 128, 1e-3)
     assert (paper.vae.schedule, paper.vae.pixels) == ("constant", 1.0)
     assert (paper.vae.latent_dim, paper.vae.width, paper.vae.depth) == (2, 128, 2)
@@ -131,7 +138,9 @@ def test_what_the_table_says_wins_over_the_preset() -> None:
 
 def test_a_stage_of_the_same_kind_keeps_the_rest_of_the_preset() -> None:
     changed = _make(preset="paper", mixture={"components": [2, 5]})
-    assert changed.mixture == Gmm(components=(2, 5), space="raw", tol=1e-3)
+    assert changed.mixture == Gmm(
+        components=(2, 5), space="raw", tol=1e-3, engine="scikit-learn"
+    )
 
 
 def test_a_stage_that_is_only_named_keeps_the_preset() -> None:

@@ -191,6 +191,7 @@ def test_one_that_diverges_keeps_its_last_good_weights_and_leaves_the_others(
     kind: type[StackedTrainer | NativeTrainer]
     kind = NativeTrainer if engine == "native" else StackedTrainer
     epoch, calls = kind.epoch, []
+    announced: list[float] = []
 
     def break_member_1(
         self: StackedTrainer | NativeTrainer, members: Sequence[int], rate: float
@@ -204,7 +205,11 @@ def test_one_that_diverges_keeps_its_last_good_weights_and_leaves_the_others(
     short = train(settings.model_copy(update={"epochs": 2}), patches, seeds=SEEDS[1])
     with monkeypatch.context() as patched:
         patched.setattr(kind, "epoch", break_member_1)
-        found = train_members(settings, patches, seeds=SEEDS[:3])
+        found = train_members(
+            settings, patches, seeds=SEEDS[:3], on_epoch=lambda *call: announced.append(call[2])
+        )
+    assert len(announced) == 4
+    assert np.isfinite(announced).all()
     assert calls == [[0, 1, 2], [0, 1, 2], [0, 1, 2], [0, 2]]
     assert [vae.diverged for vae in found] == [False, True, False]
     _assert_close(replace(found[1], diverged=False), short)

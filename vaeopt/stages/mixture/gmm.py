@@ -43,7 +43,7 @@ class Gmm(MixtureModel, kind="gmm"):
     """EM stops below this gain [nats per sample]; 1e-3 stops up to .33 nat short"""
     reg_covar: NonNegativeFloat = 1e-6
     """added to covariance diagonals [variance of fit space]"""
-    engine: Literal["batched", "scikit-learn"] = "scikit-learn"
+    engine: Literal["batched", "scikit-learn"] = "batched"
     """batched fits all K and starts at once, ten times as fast and with a wider search; the two
     may find different optima"""
     selection_weight: Annotated[float, Field(ge=0, le=10)] | None = None

@@ -103,11 +103,10 @@ class VaeSettings(Settings):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto (a GPU where there is one), cpu, or cuda:N"""
     engine: EngineName = "auto"
-    """what computes the loss of a spatial decoder: auto (the fastest that runs), native, fast or
-    reference"""
+    """what trains: auto (the fastest that runs), native, fast or reference"""
     precision: Precision = "float32"
-    """of the products in a spatial decoder while it trains: float32, bf16, or auto (bf16 where the
-    compiled kernel has instructions for it)"""
+    """of products while it trains: float32, bf16, or auto (bf16 where the compiled kernels have
+    instructions for it)"""
 
     @field_validator("invariances")
     @classmethod

@@ -45,7 +45,6 @@ struct Row {
     const float* pose;   // three vectors: factors of both coordinates, and offset
     float* pose_slope;   // the same
     float down, left;    // coordinates
-    float target;
 };
 
 template <class Engine> struct Common {
@@ -63,7 +62,6 @@ public:
         pose_ = arena.take<float>((last - first) * 3 * wide_);
         pose_slope_ = arena.take<float>((last - first) * 3 * wide_);
         zeros_ = arena.take<float>(6 * wide_);
-        c_ = arena.take<float>(STRIP * ld_);
         sums_ = arena.take<float>(sums());
     }
     // Floats of the sums over rows: every layer's weights and biases, then those of the output.
@@ -134,81 +132,108 @@ private:
     void strip(int64_t start, int64_t valid) {
         find_rows(start, valid);
         first_layer();
-        for (int64_t l = 0; l + 1 < q_.depth; ++l) {
-            engine_.forward(l, common_.weights[l], c_,
-                            [this, l](int64_t i, int64_t j) { hidden_layer(l, i, j); });
-        }
+        const int64_t last = q_.depth - 1;
+        for (int64_t l = 0; l < last; ++l)
+            engine_.forward(l, common_.weights[l],
+                            [this, l](int64_t i, int64_t j, const float* c, int64_t step) {
+                                hidden_layer(l, i, j, c, step);
+                            });
         std::memset(totals_, 0, sizeof totals_);
-        engine_.forward(q_.depth - 1, common_.weights[q_.depth - 1], c_,
-                        [this](int64_t i, int64_t j) { last_layer(i, j); });
+        engine_.forward(last, common_.weights[last],
+                        [this](int64_t i, int64_t j, const float* c, int64_t step) {
+                            last_layer(i, j, c, step);
+                        });
         for (int64_t r = 0; r < STRIP; ++r) logit_[r] = sum(at(totals_[r])) + *q_.out_bias;
         losses(start, valid);
         if (!q_.gradients) return;
         output_slopes();
-        engine_.slopes_done(q_.depth - 1);
-        for (int64_t l = q_.depth - 1; l > 0; --l) {
-            engine_.backward(l, common_.weights[l], c_,
-                             [this, l](int64_t i, int64_t j) { hidden_slopes(l, i, j); });
-            engine_.slopes_done(l - 1);
+        for (int64_t l = last; l > 0; --l)
+            engine_.backward(l, common_.weights[l],
+                             [this, l](int64_t i, int64_t j, const float* c, int64_t step) {
+                                 hidden_slopes(l, i, j, c, step);
+                             });
+        engine_.backward(0, common_.weights[0],
+                         [this, valid](int64_t i, int64_t j, const float* c, int64_t step) {
+                             pose_slopes(valid, i, j, c, step);
+                         });
+    }
+    // Calls run(patch, pixel, first row, row behind the last) for every patch in the strip.
+    template <class Run> void runs(int64_t start, int64_t valid, Run run) const {
+        int64_t s = start / q_.pixels, p = start % q_.pixels;
+        for (int64_t r = 0, end; r < valid; r = end, p = 0, ++s) {
+            end = std::min(valid, r + q_.pixels - p);
+            run(s, p, r, end);
         }
-        engine_.backward(0, common_.weights[0], c_,
-                         [this, valid](int64_t i, int64_t j) { pose_slopes(valid, i, j); });
     }
     void find_rows(int64_t start, int64_t valid) {
-        int64_t s = start / q_.pixels, p = start % q_.pixels;
-        for (int64_t r = 0; r < STRIP; ++r) {
-            if (r >= valid) {  // empty rows fill up the last strip; their slopes are set to 0
-                rows_[r] = Row{zeros_, zeros_ + 3 * wide_, 0, 0, 0};
-                continue;
+        runs(start, valid, [this](int64_t s, int64_t p, int64_t r, int64_t end) {
+            Row row{pose(s), pose_slope(s), 0, 0};
+            const float *grid = q_.grid + 2 * p, *image = q_.image + (first_ + s) * q_.pixels + p;
+            std::memcpy(target_ + r, image, size_t(end - r) * 4);
+            for (; r < end; ++r, grid += 2) {
+                row.down = grid[0], row.left = grid[1];
+                rows_[r] = row;
             }
-            rows_[r] = Row{pose_ + s * 3 * wide_, pose_slope_ + s * 3 * wide_, q_.grid[2 * p],
-                           q_.grid[2 * p + 1], q_.image[(first_ + s) * q_.pixels + p]};
-            if (++p == q_.pixels) p = 0, ++s;
+        });
+        for (int64_t r = valid; r < STRIP; ++r) {  // empty rows fill up the last strip
+            rows_[r] = Row{zeros_, zeros_ + 3 * wide_, 0, 0};
+            target_[r] = 0;
         }
     }
     void first_layer() {
-        for (int64_t r = 0; r < STRIP; r += 2) {
-            const Row &one = rows_[r], &two = rows_[r + 1];
-            const Vec down1 = splat(one.down), left1 = splat(one.left);
-            const Vec down2 = splat(two.down), left2 = splat(two.left);
+        const typename Engine::Tanh tanh;
+        for (int64_t i = 0; i < STRIP; i += BLOCK)
             for (int64_t j = 0; j < wide_; j += LANES) {
-                const float *p = one.pose + j, *n = two.pose + j;
-                const Vec x = at(p) * down1 + (at(p + wide_) * left1 + at(p + 2 * wide_));
-                const Vec y = at(n) * down2 + (at(n + wide_) * left2 + at(n + 2 * wide_));
-                engine_.put_value(0, r, j, Engine::tanh(x), Engine::tanh(y));
+                const auto values = engine_.values(0, i, j);
+#pragma GCC unroll 8
+                for (int64_t r = 0; r < BLOCK; r += 2)
+                    values.put(r, tanh(first_sum(rows_[i + r], j)),
+                               tanh(first_sum(rows_[i + r + 1], j)));
             }
+    }
+    Vec first_sum(const Row& row, int64_t j) const {
+        const float* p = row.pose + j;
+        return at(p) * splat(row.down) + (at(p + wide_) * splat(row.left) + at(p + 2 * wide_));
+    }
+    // What follows on a product gets its block `c` of the rows from `i` and the units from `first`.
+    void hidden_layer(int64_t l, int64_t i, int64_t first, const float* c, int64_t step) {
+        const typename Engine::Tanh tanh;
+        for (int64_t j = 0; j < BLOCK; j += LANES) {
+            const Vec bias = at(common_.biases[l] + first + j);
+            const auto values = engine_.values(l + 1, i, first + j);
+#pragma GCC unroll 8
+            for (int64_t r = 0; r < BLOCK; r += 2)
+                values.put(r, tanh(at(c + r * step + j) + bias),
+                           tanh(at(c + (r + 1) * step + j) + bias));
         }
     }
-    void hidden_layer(int64_t l, int64_t i, int64_t first) {
-        for (int64_t r = i; r < i + BLOCK; r += 2)
-            for (int64_t j = first; j < first + BLOCK; j += LANES) {
-                const Vec bias = at(common_.biases[l] + j);
-                const float* c = c_ + r * ld_ + j;
-                engine_.put_value(l + 1, r, j, Engine::tanh(at(c) + bias),
-                                  Engine::tanh(at(c + ld_) + bias));
+    void last_layer(int64_t i, int64_t first, const float* c, int64_t step) {
+        const typename Engine::Tanh tanh;
+        for (int64_t j = 0; j < BLOCK; j += LANES) {
+            const Vec bias = at(common_.biases[q_.depth - 1] + first + j);
+            const Vec weight = at(common_.out_weight + first + j);
+            const auto values = engine_.values(q_.depth, i, first + j);
+#pragma GCC unroll 8
+            for (int64_t r = 0; r < BLOCK; r += 2) {
+                const Vec x = tanh(at(c + r * step + j) + bias);
+                const Vec y = tanh(at(c + (r + 1) * step + j) + bias);
+                at(totals_[i + r]) += x * weight;
+                at(totals_[i + r + 1]) += y * weight;
+                values.put_last(r, x, y);
             }
-    }
-    void last_layer(int64_t i, int64_t first) {  // values in place, and their part of the logits
-        const float* bias = common_.biases[q_.depth - 1];
-        for (int64_t r = i; r < i + BLOCK; ++r)
-            for (int64_t j = first; j < first + BLOCK; j += LANES) {
-                Vec& c = at(c_ + r * ld_ + j);
-                c = Engine::tanh(c + at(bias + j));
-                at(totals_[r]) += c * at(common_.out_weight + j);
-            }
+        }
     }
     void losses(int64_t start, int64_t valid) {
-        alignas(64) float target[STRIP], loss[STRIP];
-        for (int64_t r = 0; r < STRIP; ++r) target[r] = rows_[r].target;
+        alignas(64) float loss[STRIP];
         for (int64_t r = 0; r < STRIP; r += LANES)
-            likelihood(noise_, at(logit_ + r), at(target + r), at(loss + r), at(slope_ + r));
-        int64_t s = start / q_.pixels, p = start % q_.pixels;
-        for (int64_t r = 0; r < valid; ++r) {
-            losses_[size_t(s)] += loss[r];
-            q_.nll[first_ + s] = float(losses_[size_t(s)]);
-            if (++p == q_.pixels) p = 0, ++s;
-        }
-        for (int64_t r = valid; r < STRIP; ++r) slope_[r] = 0;
+            likelihood(noise_, at(logit_ + r), at(target_ + r), at(loss + r), at(slope_ + r));
+        runs(start, valid, [&](int64_t s, int64_t, int64_t r, int64_t end) {
+            double total = losses_[size_t(s)];
+            for (; r < end; ++r) total += loss[r];
+            losses_[size_t(s)] = total;
+            q_.nll[first_ + s] = float(total);
+        });
+        for (int64_t r = valid; r < STRIP; ++r) slope_[r] = 0;  // of empty rows
         Vec total = {};
         for (int64_t r = 0; r < STRIP; r += LANES) total += at(slope_ + r);
         at(out_bias_sum()) += total;
@@ -218,60 +243,70 @@ private:
         for (int64_t j = 0; j < wide_; j += LANES) {
             const Vec w = at(common_.out_weight + j);
             Vec by_weight = {}, by_bias = {};
-            for (int64_t r = 0; r < STRIP; r += 2) {
-                const Vec x = at(c_ + r * ld_ + j), y = at(c_ + (r + 1) * ld_ + j);
-                const Vec gx = splat(slope_[r]), gy = splat(slope_[r + 1]);
-                by_weight += gx * x + gy * y;
-                const Vec wx = gx * w, wy = gy * w;
-                const Vec dx = wx - wx * (x * x), dy = wy - wy * (y * y);
-                by_bias += dx + dy;
-                engine_.put_slope(l, r, j, dx, dy);
+            for (int64_t i = 0; i < STRIP; i += BLOCK) {
+                const auto values = engine_.values(l + 1, i, j);
+                Vec d[BLOCK];
+#pragma GCC unroll 8
+                for (int64_t r = 0; r < BLOCK; r += 2) {
+                    Vec x, y;
+                    values.get(r, x, y);
+                    const Vec gx = splat(slope_[i + r]), gy = splat(slope_[i + r + 1]);
+                    by_weight += gx * x + gy * y;
+                    d[r] = through_tanh(gx * w, x);
+                    d[r + 1] = through_tanh(gy * w, y);
+                    by_bias += d[r] + d[r + 1];
+                }
+                engine_.put_slopes(l, i, j, d);
             }
             at(out_weight_sum() + j) += by_weight;
             at(bias_sum(l) + j) += by_bias;
         }
     }
     // Of layer l - 1, from the product with the weights of layer l.
-    void hidden_slopes(int64_t l, int64_t i, int64_t first) {
-        for (int64_t j = first; j < first + BLOCK; j += LANES) {
-            Vec by_bias = {};
-            for (int64_t r = i; r < i + BLOCK; r += 2) {
-                Vec dx, dy;
-                slopes(l, r, j, dx, dy);
-                by_bias += dx + dy;
-                engine_.put_slope(l - 1, r, j, dx, dy);
-            }
-            at(bias_sum(l - 1) + j) += by_bias;
+    void hidden_slopes(int64_t l, int64_t i, int64_t first, const float* c, int64_t step) {
+        for (int64_t j = 0; j < BLOCK; j += LANES) {
+            Vec d[BLOCK], by_bias = {};
+            slopes(l, i, first + j, c + j, step, d);
+#pragma GCC unroll 16
+            for (int64_t r = 0; r < BLOCK; ++r) by_bias += d[r];
+            at(bias_sum(l - 1) + first + j) += by_bias;
+            engine_.put_slopes(l - 1, i, first + j, d);
         }
     }
-    void slopes(int64_t l, int64_t r, int64_t j, Vec& dx, Vec& dy) const {
-        Vec x, y;
-        engine_.get_value(l, r, j, x, y);
-        const Vec cx = at(c_ + r * ld_ + j), cy = at(c_ + (r + 1) * ld_ + j);
-        dx = cx - cx * (x * x);
-        dy = cy - cy * (y * y);
-    }
-    void pose_slopes(int64_t valid, int64_t i, int64_t first) {
-        for (int64_t j = first; j < first + BLOCK; j += LANES)
-            for (int64_t r = i; r < i + BLOCK; r += 2) {
-                Vec dx, dy;
-                slopes(0, r, j, dx, dy);
-                at(c_ + r * ld_ + j) = dx;
-                at(c_ + (r + 1) * ld_ + j) = dy;
-            }
-        const int64_t stop = std::min(valid, i + BLOCK);
-        for (int64_t r = i, end; r < stop; r = end) {
-            for (end = r + 1; end < stop && rows_[end].pose == rows_[r].pose;) ++end;
-            for (int64_t j = first; j < first + BLOCK; j += LANES) add_pose_slopes(r, end, j);
+    static Vec through_tanh(Vec slope, Vec value) { return slope - slope * (value * value); }
+    // By what goes into the tanh whose values go into layer l.
+    void slopes(int64_t l, int64_t i, int64_t j, const float* c, int64_t step, Vec* d) const {
+        const auto values = engine_.values(l, i, j);
+#pragma GCC unroll 8
+        for (int64_t r = 0; r < BLOCK; r += 2) {
+            Vec x, y;
+            values.get(r, x, y);
+            d[r] = through_tanh(at(c + r * step), x);
+            d[r + 1] = through_tanh(at(c + (r + 1) * step), y);
         }
     }
-    void add_pose_slopes(int64_t start, int64_t end, int64_t j) {  // rows of one patch
+    void pose_slopes(int64_t valid, int64_t i, int64_t first, const float* c, int64_t step) {
+        const bool together = rows_[i].pose == rows_[i + BLOCK - 1].pose;
+        for (int64_t j = 0; j < BLOCK; j += LANES) {
+            Vec d[BLOCK];
+            slopes(0, i, first + j, c + j, step, d);
+            if (together) {
+                add_pose_slopes(i, i + BLOCK, first + j, d);
+                continue;
+            }
+            const int64_t stop = std::min(valid, i + BLOCK);
+            for (int64_t r = i, end; r < stop; r = end) {
+                for (end = r + 1; end < stop && rows_[end].pose == rows_[r].pose;) ++end;
+                add_pose_slopes(r, end, first + j, d + (r - i));
+            }
+        }
+    }
+    void add_pose_slopes(int64_t start, int64_t end, int64_t j, const Vec* d) {  // of one patch
         Vec down = {}, left = {}, plain = {};
-        for (int64_t r = start; r < end; ++r) {
-            const Vec d = at(c_ + r * ld_ + j);
-            down += d * rows_[r].down;
-            left += d * rows_[r].left;
-            plain += d;
+        for (int64_t r = start; r < end; ++r, ++d) {
+            down += *d * rows_[r].down;
+            left += *d * rows_[r].left;
+            plain += *d;
         }
         float* slope = rows_[start].pose_slope + j;
         at(slope) += down;
@@ -284,10 +319,11 @@ private:
     const Common<Engine>& common_;
     int64_t first_, last_, wide_, ld_;
     Engine engine_;
-    float *pose_, *pose_slope_, *zeros_, *c_, *sums_;
+    float *pose_, *pose_slope_, *zeros_, *sums_;
     std::vector<double> losses_;
     Row rows_[STRIP];
     alignas(64) float totals_[STRIP][LANES];
+    alignas(64) float target_[STRIP];
     alignas(64) float logit_[STRIP];
     alignas(64) float slope_[STRIP];
 };

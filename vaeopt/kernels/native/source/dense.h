@@ -8,7 +8,6 @@
 #include <cstring>
 #include <vector>
 
-#include "bf16.h"
 #include "float32.h"
 #include "memory.h"
 #include "vectors.h"
@@ -19,15 +18,55 @@ inline int64_t up(int64_t n, int64_t step) { return (n + step - 1) / step * step
 
 struct Dense {  // where a layer stands in the array of all weights
     int64_t in, out, weights, biases;
-    int64_t rows() const { return up(in, 8); }
+    int64_t rows() const { return up(in, 32); }
     int64_t columns() const { return up(out, 32); }
 };
+
+#if defined(__AVX512F__)
+inline void transpose16(const int32_t* from, int64_t from_step, int32_t* to, int64_t to_step) {
+    __m512i r[16], t[16];
+    for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(from + i * from_step);
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int i = 0; i < 4; ++i) {
+        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 4; ++i) {
+        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 16; ++i) _mm512_storeu_si512(to + i * to_step, r[i]);
+}
+#endif
+
+// C = A B; rows in eights, columns in 32s.
+inline void product(float* c, int64_t ldc, Left a, const float* b, int64_t ldb, int64_t rows,
+                    int64_t columns, int64_t inner) {
+    for (int64_t j = 0; j < columns; j += PART_COLUMNS)
+        for (int64_t i = 0; i < rows; i += PART_ROWS)
+            part_of_product<false>(c + i * ldc + j, ldc,
+                                   Left{a.data + i * a.row_step, a.row_step, a.column_step}, b + j,
+                                   ldb, inner);
+}
 
 // (rows, columns) to (columns, rows)
 inline void transpose(const float* from, int64_t from_step, float* to, int64_t to_step,
                       int64_t rows, int64_t columns) {
     int64_t whole = 0;
-#if defined(HAS_BF16)
+#if defined(__AVX512F__)
     whole = rows / 16 * 16;
     for (int64_t i = 0; i < whole; i += 16)
         for (int64_t j = 0; j < columns; j += 16)
@@ -65,8 +104,8 @@ public:
         for (size_t l = 0; l < layers_.size(); ++l) {
             const Dense& layer = layers_[l];
             float* y = values_[l];
-            product<false>(y, ld(l), x, ldx, 1, w + layer.weights, layer.columns(), tall,
-                           layer.columns(), layer.in);
+            product(y, ld(l), Left{x, ldx, 1}, w + layer.weights, layer.columns(), tall,
+                    layer.columns(), layer.in);
             const bool last = l + 1 == layers_.size();
             const float* bias = w + layer.biases;
             for (int64_t r = 0; r < rows; ++r)
@@ -85,11 +124,11 @@ public:
             const float* in = l > 0 ? values_[l - 1] : x;
             const int64_t ldi = l > 0 ? ld(l - 1) : ldx;
             float* to = g + layer.weights;
-            product<false>(to, layer.columns(), in, 1, ldi, d, ld(l), layer.rows(),
-                           layer.columns(), rows);
+            product(to, layer.columns(), Left{in, 1, ldi}, d, ld(l), up(layer.in, 8),
+                    layer.columns(), rows);
             // Rows of padding have read what lies behind the numbers of a row.
             std::memset(to + layer.in * layer.columns(), 0,
-                        size_t((layer.rows() - layer.in) * layer.columns()) * 4);
+                        size_t((up(layer.in, 8) - layer.in) * layer.columns()) * 4);
             for (int64_t j = 0; j < layer.columns(); j += LANES) {
                 Vec total = {};
                 for (int64_t r = 0; r < rows; ++r) total += at(d + r * ld(l) + j);
@@ -112,8 +151,8 @@ private:
         const Dense& layer = layers_[l];
         transpose(w + layer.weights, layer.columns(), turned_[l], ld_turned(l), layer.rows(),
                   layer.columns());
-        product<false>(to, ldt, slopes_[l], ld(l), 1, turned_[l], ld_turned(l), up(rows, 8),
-                       up(layer.in, 32), layer.out);
+        product(to, ldt, Left{slopes_[l], ld(l), 1}, turned_[l], ld_turned(l), up(rows, 8),
+                up(layer.in, 32), layer.out);
     }
     void hidden_slopes(const float* w, size_t l, int64_t rows) {
         float* d = slopes_[l - 1];
@@ -130,6 +169,11 @@ private:
     bool to_input_;
     std::vector<float*> values_, slopes_, turned_;
     float* input_slope_ = nullptr;
+};
+
+// Which layers go with an engine of the spatial decoder.
+template <class Engine> struct DenseOf {
+    using Layers = Perceptron;
 };
 
 }  // namespace

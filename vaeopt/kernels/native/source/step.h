@@ -6,6 +6,7 @@
 
 #include "decoder.h"
 #include "dense.h"
+#include "dense_bf16.h"
 #include "layout.h"
 #include "likelihood.h"
 
@@ -309,7 +310,7 @@ private:
     const int64_t n_, codes_, wide_;
     const PixelNoise noise_;
     const PoseMap poses_of_;
-    Perceptron encoder_, decoder_;
+    typename DenseOf<Engine>::Layers encoder_, decoder_;
     float *images_, *sample_, *by_sample_, *nll_;
     char* scratch_;
     std::vector<Pose> poses_;

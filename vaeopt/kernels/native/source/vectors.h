@@ -30,7 +30,7 @@ typedef float Vec __attribute__((vector_size(LANES * 4), may_alias));
 typedef int32_t IVec __attribute__((vector_size(LANES * 4), may_alias));
 
 constexpr int64_t STRIP = 64;  // rows that go through the network together
-constexpr int64_t BLOCK = 32;  // rows and columns of a product that are finished together
+constexpr int64_t BLOCK = 16;  // rows and columns of a product that are finished together
 constexpr int64_t PAD = 16;    // floats after each row, so that rows do not share cache sets
 
 inline Vec splat(float x) { return x - Vec{}; }  // not x + 0, which turns -0 into 0

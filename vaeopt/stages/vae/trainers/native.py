@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.kernels import training
-from vaeopt.kernels.decoder import Precision, runs_native
+from vaeopt.kernels.decoder import runs_native
 from vaeopt.kernels.decoder.native import has_bf16
 from vaeopt.kernels.grid import pixel_grid
 from vaeopt.stages.vae.model import build
@@ -46,7 +46,7 @@ class NativeTrainer:
     @staticmethod
     def runs(settings: VaeSettings, device: torch.device) -> bool:
         """Whether there are kernels for these settings: invariances of the user's own have none."""
-        if not runs_native(settings.engine, _decoder_precision(settings), device):
+        if not runs_native(settings.engine, settings.precision, device):
             return False
         return set(settings.invariances) <= _COMPILED
 
@@ -79,17 +79,9 @@ class NativeTrainer:
         return self._members[member].weights()
 
 
-def _decoder_precision(settings: VaeSettings) -> Precision:
-    """A vanilla decoder computes in float32 whatever the settings say."""
-    if not settings.invariances:
-        return "float32"
-    return settings.precision
-
-
 def _recipe(settings: VaeSettings, size_px: int) -> training.Recipe:
     by_kind = settings.prior_sd.by_kind()
     sd = {kind: by_kind[kind] if kind in settings.invariances else 0.0 for kind in _COMPILED}
-    precision = _decoder_precision(settings)
     return training.Recipe(
         n_pixels=size_px**2,
         width=settings.width,
@@ -100,7 +92,7 @@ def _recipe(settings: VaeSettings, size_px: int) -> training.Recipe:
         kl_weight=settings.kl_scale * size_px**2,
         kl_sampled=settings.kl_estimator == "sampled",
         batch_size=settings.batch_size,
-        bf16=precision == "bf16" or (precision == "auto" and has_bf16()),
+        bf16=settings.precision == "bf16" or (settings.precision == "auto" and has_bf16()),
         rotation_sd=sd["rotation"],
         translation_sd=sd["translation"],
         scale_sd=sd["scale"],
