@@ -37,6 +37,7 @@ from vaeopt.kernels.decoder import native
 from vaeopt.stages.patches import PatchSettings, cut
 from vaeopt.stages.vae import VaeSettings, train
 from vaeopt.stages.vae.model import InvariantVae, build, restore
+from vaeopt.stages.vae.trainers import choose_trainer
 from vaeopt.study.file import open_study
 from vaeopt.study.session import prepare
 
@@ -105,19 +106,12 @@ def loss_of(model: InvariantVae, patches: Tensor) -> float:
 
 def peer_curve(settings: VaeSettings, fold: Fold, epochs: int) -> list[tuple[int, float]]:
     """Epoch and held-out loss of the peer's recipe."""
-    seeds = Seeds(0, fold.seed)
-    model = build(settings, WINDOW_PX, seed=seeds.integer("vae-weights"))
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-    generator = torch.Generator().manual_seed(seeds.integer("vae-noise"))
-    data, curve = _rows(fold.known), []
+    trainer = choose_trainer(settings, _rows(fold.known), WINDOW_PX, [Seeds(0, fold.seed)])
+    model, curve = build(settings, WINDOW_PX, seed=0), []
     for epoch in range(1, epochs + 1):
-        for batch in torch.randperm(len(data), generator=generator).split(BATCH):
-            size = (len(batch), settings.n_codes + settings.latent_dim)
-            loss = model.loss_sum(data[batch], torch.randn(size, generator=generator))
-            optimizer.zero_grad(set_to_none=True)
-            (loss / len(batch)).backward()
-            optimizer.step()
+        trainer.epoch([0], settings.learning_rate)
         if epoch % EVERY == 0:
+            model.load_state_dict(trainer.weights(0))
             curve.append((epoch, loss_of(model, fold.held_out)))
     return curve
 
