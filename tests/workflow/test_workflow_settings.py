@@ -138,9 +138,7 @@ def test_what_the_table_says_wins_over_the_preset() -> None:
 
 def test_a_stage_of_the_same_kind_keeps_the_rest_of_the_preset() -> None:
     changed = _make(preset="paper", mixture={"components": [2, 5]})
-    assert changed.mixture == Gmm(
-        components=(2, 5), space="raw", tol=1e-3, engine="scikit-learn"
-    )
+    assert changed.mixture == Gmm(components=(2, 5), space="raw", tol=1e-3, engine="scikit-learn")
 
 
 def test_a_stage_that_is_only_named_keeps_the_preset() -> None:
