@@ -66,8 +66,8 @@ template <class Engine> struct Common {
 template <class Engine> class Share {
 public:
     Share(Arena& arena, const Common<Engine>& common, int64_t first, int64_t last)
-        : q_(common.q), noise_{q_.likelihood, q_.gaussian_sd}, common_(common), first_(first), last_(last), wide_(padded(q_.width)),
-          ld_(wide_ + PAD), engine_(arena, q_.width, q_.depth) {
+        : q_(common.q), noise_{q_.likelihood, q_.gaussian_sd}, common_(common), first_(first),
+          last_(last), wide_(padded(q_.width)), ld_(wide_ + PAD), engine_(arena, q_.width, q_.depth) {
         pose_ = arena.take<float>((last - first) * 3 * wide_);
         pose_slope_ = arena.take<float>((last - first) * 3 * wide_);
         zeros_ = arena.take<float>(6 * wide_);
