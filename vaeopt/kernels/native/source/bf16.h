@@ -39,11 +39,9 @@ public:
 
     Bf16(Arena& arena, int64_t width, int64_t depth) : wide_(padded(width)) {
         scratch_ = arena.take<float>(SCRATCH);
-        for (int i = 0; i < 2; ++i) {  // what goes in and what comes out of a product
-            value_rows_[i] = tiles(arena, STRIP, wide_);
-            slope_rows_[i] = tiles(arena, STRIP, wide_);
-        }
-        for (int64_t l = 0; l <= depth; ++l) value_pairs_.push_back(tiles(arena, wide_, TILE));
+        for (Tiles& rows : rows_) rows = tiles(arena, STRIP, wide_);
+        last_pairs_ = tiles(arena, wide_, STRIP);
+        for (int64_t l = 0; l < depth; ++l) value_pairs_.push_back(tiles(arena, wide_, TILE));
         for (int64_t l = 0; l < depth; ++l) slope_columns_.push_back(tiles(arena, wide_, TILE));
     }
     void begin() { Products::begin(); }
@@ -71,10 +69,12 @@ public:
         int32_t *rows_, *pairs_;
     };
     Values values(int64_t l, int64_t row, int64_t j) const {
-        return Values(value_rows_[l % 2].row(row, j), value_pairs_[l].pairs(j, first_ + row));
+        const bool last = l == int64_t(value_pairs_.size());
+        return Values(rows_[l % 2].row(row, j), last ? last_pairs_.pairs(j, row)
+                                                     : value_pairs_[l].pairs(j, first_ + row));
     }
     void put_slopes(int64_t l, int64_t row, int64_t j, const Vec* slopes) {
-        int32_t* rows = slope_rows_[l % 2].row(row, j);
+        int32_t* rows = rows_[l % 2].row(row, j);
         __m512i pairs[BLOCK / 2];
 #pragma GCC unroll 8
         for (int64_t i = 0; i < BLOCK / 2; ++i) {
@@ -85,10 +85,10 @@ public:
         transpose_pairs(pairs, slope_columns_[l].row(j, first_ + row), 16);
     }
     template <class Finish> void forward(int64_t l, const Weights& w, Finish finish) {
-        Products::multiply(scratch_, value_rows_[l % 2], w.transposed, STRIP, wide_, finish);
+        Products::multiply(scratch_, rows_[l % 2], w.transposed, STRIP, wide_, finish);
     }
     template <class Finish> void backward(int64_t l, const Weights& w, Finish finish) {
-        Products::multiply(scratch_, slope_rows_[l % 2], w.plain, STRIP, wide_, finish);
+        Products::multiply(scratch_, rows_[l % 2], w.plain, STRIP, wide_, finish);
     }
     void weight_slope(int64_t l, int64_t rows, float* c) {
         Products::add(c, wide_ + PAD, slope_columns_[l], value_pairs_[l], wide_, wide_, rows);
@@ -110,7 +110,8 @@ private:
     }
     int64_t wide_, first_ = 0;
     float* scratch_;
-    Tiles value_rows_[2], slope_rows_[2];
+    Tiles rows_[2];  // what goes in and what comes out of a product: values, later slopes
+    Tiles last_pairs_;
     std::vector<Tiles> value_pairs_, slope_columns_;
 };
 

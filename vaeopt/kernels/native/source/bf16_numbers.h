@@ -38,18 +38,24 @@ public:
             slope_[half] = _mm512_load_ps(TANH_TABLE.slope + 16 * half);
         }
     }
+    // Few multiplications, minima and shifts: next to busy tile registers, these have one port.
     Vec operator()(__m512 x) const {
-        x = clamp(x, -3.93f, 3.93f);
-        const __m512 y = _mm512_abs_ps(x);
-        // Rounded, 8 y ends up in the lowest bits, where the permutations look.
-        const __m512i i = _mm512_castps_si512(
-            _mm512_fmadd_ps(y, _mm512_set1_ps(8), _mm512_set1_ps(8388608.0f)));
+        // Not a number stays one: of two operands, the minimum is the second then.
+        const __m512 y = _mm512_min_ps(_mm512_set1_ps(3.93f), _mm512_abs_ps(x));
+        // The lowest bits of 2^20 + y count steps of 1/8, rounded, and the permutations look there.
+        const __m512i i = _mm512_castps_si512(_mm512_add_ps(y, _mm512_set1_ps(1048576.0f)));
         const __m512 constant = _mm512_permutex2var_ps(constant_[0], i, constant_[1]);
         const __m512 slope = _mm512_permutex2var_ps(slope_[0], i, slope_[1]);
-        return _mm512_mul_ps(x, _mm512_fmadd_ps(slope, y, constant));
+        const __m512 value = _mm512_mul_ps(y, _mm512_fmadd_ps(slope, y, constant));
+        return with_sign_of(x, value);
     }
 
 private:
+    static __m512 with_sign_of(__m512 x, __m512 magnitude) {
+        return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
+            _mm512_set1_epi32(INT32_MIN), _mm512_castps_si512(x), _mm512_castps_si512(magnitude),
+            0xca));  // the first chooses, bit by bit, from the others
+    }
     __m512 constant_[2], slope_[2];
 };
 

@@ -6,6 +6,9 @@
 // finish(i, j, c, step): the rows and columns from i and j on, BLOCK of each. `add` sums into C.
 #pragma once
 
+#include <cstdint>
+#include <utility>
+
 #include "vectors.h"
 
 #if defined(HAS_BF16)

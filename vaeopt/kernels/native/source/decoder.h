@@ -47,6 +47,15 @@ struct Row {
     float down, left;    // coordinates
 };
 
+struct Pose {  // of one patch, in LANES units
+    Vec down, left, plain;
+    Pose(const float* p, int64_t wide)
+        : down(at(p)), left(at(p + wide)), plain(at(p + 2 * wide)) {}
+    Vec at_row(const Row& row) const {
+        return down * splat(row.down) + (left * splat(row.left) + plain);
+    }
+};
+
 template <class Engine> struct Common {
     const Problem& q;
     std::vector<typename Engine::Weights> weights;
@@ -57,8 +66,8 @@ template <class Engine> struct Common {
 template <class Engine> class Share {
 public:
     Share(Arena& arena, const Common<Engine>& common, int64_t first, int64_t last)
-        : q_(common.q), noise_{q_.likelihood, q_.gaussian_sd}, common_(common), first_(first), last_(last), wide_(padded(q_.width)),
-          ld_(wide_ + PAD), engine_(arena, q_.width, q_.depth) {
+        : q_(common.q), noise_{q_.likelihood, q_.gaussian_sd}, common_(common), first_(first),
+          last_(last), wide_(padded(q_.width)), ld_(wide_ + PAD), engine_(arena, q_.width, q_.depth) {
         pose_ = arena.take<float>((last - first) * 3 * wide_);
         pose_slope_ = arena.take<float>((last - first) * 3 * wide_);
         zeros_ = arena.take<float>(6 * wide_);
@@ -181,20 +190,28 @@ private:
         }
     }
     void first_layer() {
-        const typename Engine::Tanh tanh;
         for (int64_t i = 0; i < STRIP; i += BLOCK)
             for (int64_t j = 0; j < wide_; j += LANES) {
-                const auto values = engine_.values(0, i, j);
-#pragma GCC unroll 8
-                for (int64_t r = 0; r < BLOCK; r += 2)
-                    values.put(r, tanh(first_sum(rows_[i + r], j)),
-                               tanh(first_sum(rows_[i + r + 1], j)));
+                if (of_one_patch(i)) {
+                    const Pose pose(rows_[i].pose + j, wide_);
+                    first_block(i, j, [&pose](const Row&) { return pose; });
+                } else {
+                    first_block(i, j, [this, j](const Row& row) {
+                        return Pose(row.pose + j, wide_);
+                    });
+                }
             }
     }
-    Vec first_sum(const Row& row, int64_t j) const {
-        const float* p = row.pose + j;
-        return at(p) * splat(row.down) + (at(p + wide_) * splat(row.left) + at(p + 2 * wide_));
+    template <class PoseOf> void first_block(int64_t i, int64_t j, PoseOf pose_of) {
+        const typename Engine::Tanh tanh;
+        const auto values = engine_.values(0, i, j);
+#pragma GCC unroll 8
+        for (int64_t r = 0; r < BLOCK; r += 2) {
+            const Row &one = rows_[i + r], &two = rows_[i + r + 1];
+            values.put(r, tanh(pose_of(one).at_row(one)), tanh(pose_of(two).at_row(two)));
+        }
     }
+    bool of_one_patch(int64_t i) const { return rows_[i].pose == rows_[i + BLOCK - 1].pose; }
     // What follows on a product gets its block `c` of the rows from `i` and the units from `first`.
     void hidden_layer(int64_t l, int64_t i, int64_t first, const float* c, int64_t step) {
         const typename Engine::Tanh tanh;
@@ -286,7 +303,7 @@ private:
         }
     }
     void pose_slopes(int64_t valid, int64_t i, int64_t first, const float* c, int64_t step) {
-        const bool together = rows_[i].pose == rows_[i + BLOCK - 1].pose;
+        const bool together = of_one_patch(i);
         for (int64_t j = 0; j < BLOCK; j += LANES) {
             Vec d[BLOCK];
             slopes(0, i, first + j, c + j, step, d);

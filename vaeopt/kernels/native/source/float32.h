@@ -24,12 +24,16 @@ struct Left {
     int64_t row_step, column_step;
 };
 
-template <bool ADD>  // C = or += A B, of as many rows and columns as the registers hold
-inline void part_of_product(float* c, int64_t ldc, Left a, const float* b, int64_t ldb,
-                            int64_t inner) {
+// C = or += A B, of as many rows and columns as the registers hold; in line, because the steps are
+// constants where it is called.
+template <bool ADD>
+__attribute__((always_inline)) inline void part_of_product(float* c, int64_t ldc, Left a,
+                                                           const float* b, int64_t ldb,
+                                                           int64_t inner) {
     Vec acc[PART_ROWS][PART_VECTORS];
     for (int m = 0; m < PART_ROWS; ++m)
-        for (int v = 0; v < PART_VECTORS; ++v) acc[m][v] = ADD ? at(c + m * ldc + v * LANES) : Vec{};
+        for (int v = 0; v < PART_VECTORS; ++v)
+            acc[m][v] = ADD ? at(c + m * ldc + v * LANES) : Vec{};
     for (int64_t k = 0; k < inner; ++k, a.data += a.column_step, b += ldb) {
         Vec row[PART_VECTORS];
         for (int v = 0; v < PART_VECTORS; ++v) row[v] = at(b + v * LANES);
