@@ -27,7 +27,8 @@ struct Problem {
     int64_t likelihood;  // PixelNoise::kind
     int64_t bf16, threads, gradients;
     double gaussian_sd;
-    const float *linear, *offset, *grid, *image;  // (n, width, 2) (n, width) (pixels, 2) (n, pixels)
+    const float *linear, *offset;  // (n, width, 2) and (n, width)
+    const float *grid, *image;     // (pixels, 2) and (n, pixels)
     const float *const *weights, *const *biases;  // depth times (width, width) and (width)
     const float *out_weight, *out_bias;           // (width) and (1)
     float* nll;                                   // (n)
@@ -67,7 +68,8 @@ template <class Engine> class Share {
 public:
     Share(Arena& arena, const Common<Engine>& common, int64_t first, int64_t last)
         : q_(common.q), noise_{q_.likelihood, q_.gaussian_sd}, common_(common), first_(first),
-          last_(last), wide_(padded(q_.width)), ld_(wide_ + PAD), engine_(arena, q_.width, q_.depth) {
+          last_(last), wide_(padded(q_.width)), ld_(wide_ + PAD),
+          engine_(arena, q_.width, q_.depth) {
         pose_ = arena.take<float>((last - first) * 3 * wide_);
         pose_slope_ = arena.take<float>((last - first) * 3 * wide_);
         zeros_ = arena.take<float>(6 * wide_);

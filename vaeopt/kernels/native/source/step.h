@@ -13,19 +13,19 @@
 namespace {
 
 // Coordinates g become turn g + shift: rotation, then scale, then translation.
-struct Pose {
+struct Placement {
     float turn[2][2] = {{1, 0}, {0, 1}};
     float shift[2] = {0, 0};
 };
 
 // Codes of a patch to its pose, and slopes by the pose to slopes by the codes.
-class PoseMap {
+class PlacementMap {
 public:
-    explicit PoseMap(const Recipe& q)
+    explicit PlacementMap(const Recipe& q)
         : rotation_(float(q.rotation_sd)), translation_(float(q.translation_sd)),
           scale_(float(q.scale_sd)) {}
-    Pose pose(const float* codes) const {
-        Pose out;
+    Placement pose(const float* codes) const {
+        Placement out;
         if (rotation_ > 0) {
             const float angle = *codes++ * rotation_, c = std::cos(angle), s = std::sin(angle);
             out.turn[0][0] = out.turn[1][1] = c;
@@ -38,7 +38,7 @@ public:
                 for (float& x : row) x *= 1 + *codes * scale_;
         return out;
     }
-    void slopes(const float* codes, const Pose& pose, const Pose& by, float* to) const {
+    void slopes(const float* codes, const Placement& pose, const Placement& by, float* to) const {
         const auto& t = pose.turn;
         if (rotation_ > 0) {  // a further turn takes (c, s) to (-s, c)
             *to++ = rotation_ * (by.turn[0][0] * -t[1][0] + by.turn[0][1] * -t[1][1] +
@@ -49,7 +49,7 @@ public:
             for (float shift : by.shift) *to++ = translation_ * shift, ++codes;
         if (scale_ > 0) {
             // Without the scale: the map is (1 + s) times it, which may be 0.
-            const Pose upright = PoseMap(rotation_, 0, 0).pose(codes - before_scale());
+            const Placement upright = PlacementMap(rotation_, 0, 0).pose(codes - before_scale());
             float total = 0;
             for (int i = 0; i < 2; ++i)
                 for (int j = 0; j < 2; ++j) total += by.turn[i][j] * upright.turn[i][j];
@@ -58,7 +58,7 @@ public:
     }
 
 private:
-    PoseMap(float rotation, float translation, float scale)
+    PlacementMap(float rotation, float translation, float scale)
         : rotation_(rotation), translation_(translation), scale_(scale) {}
     int64_t before_scale() const { return (rotation_ > 0) + 2 * (translation_ > 0); }
     float rotation_, translation_, scale_;
@@ -258,7 +258,7 @@ private:
     // What the first layer sees of a patch: W (turn g + shift) + b + V z = (W turn) g + (...).
     void place(const float* w, int64_t r, float* pose) {
         const float* z = sample_ + r * n_;
-        const Pose p = poses_[size_t(r)] = poses_of_.pose(z);
+        const Placement p = poses_[size_t(r)] = poses_of_.pose(z);
         const float *down = w + layout_.coordinates.weights, *left = down + wide_;
         const float *bias = w + layout_.coordinates.biases, *content = w + layout_.content.weights;
         for (int64_t j = 0; j < wide_; j += LANES) {
@@ -275,7 +275,7 @@ private:
     void take_back(const float* w, float* g, int64_t r, const float* slope) {
         const float* z = sample_ + r * n_;
         float* by_z = by_sample_ + r * n_;
-        const Pose& p = poses_[size_t(r)];
+        const Placement& p = poses_[size_t(r)];
         const float *down = w + layout_.coordinates.weights, *left = down + wide_;
         const float* content = w + layout_.content.weights;
         float *to_down = g + layout_.coordinates.weights, *to_left = to_down + wide_;
@@ -300,7 +300,7 @@ private:
             }
             by_z[codes_ + k] = sum(total);
         }
-        const Pose by{{{sum(turn[0][0]), sum(turn[0][1])}, {sum(turn[1][0]), sum(turn[1][1])}},
+        const Placement by{{{sum(turn[0][0]), sum(turn[0][1])}, {sum(turn[1][0]), sum(turn[1][1])}},
                       {sum(shift[0]), sum(shift[1])}};
         poses_of_.slopes(z, p, by, by_z);
     }
@@ -309,11 +309,11 @@ private:
     const Layout& layout_;
     const int64_t n_, codes_, wide_;
     const PixelNoise noise_;
-    const PoseMap poses_of_;
+    const PlacementMap poses_of_;
     typename DenseOf<Engine>::Layers encoder_, decoder_;
     float *images_, *sample_, *by_sample_, *nll_;
     char* scratch_;
-    std::vector<Pose> poses_;
+    std::vector<Placement> poses_;
     // Pixels that a step looks at: their number, weight, coordinates and values; of a vanilla
     // decoder, the weights of all pixels.
     int64_t seen_ = 0;

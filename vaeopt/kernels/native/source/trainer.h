@@ -101,7 +101,8 @@ public:
     // What thread number `self` does for a member; all threads of the group do it together.
     void train(int64_t self, Member& member, const float* image, int64_t patches,
                double learning_rate) {
-        const int64_t n = Layout::latents(q_), share = up(layout_.floats / 16, threads()) / threads();
+        const int64_t n = Layout::latents(q_);
+        const int64_t share = up(layout_.floats / 16, threads()) / threads();
         const int64_t first = std::min(self * share * 16, layout_.floats);
         const int64_t last = std::min(first + share * 16, layout_.floats);
         double loss = 0;
