@@ -34,7 +34,13 @@ from vaeopt.workflow import walk
 STUDY = Path(__file__).parents[1] / "studies" / "quick-start"
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
 REWARDS = ("reconstruction", "gain", "rate", "silhouette")
-PLAIN = {"epochs": 200, "batch_size": 128, "learning_rate": 1e-3, "schedule": "constant"}
+PLAIN: dict[str, Any] = {
+    "epochs": 200,
+    "batch_size": 128,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "pixels": 1.0,
+}
 RECIPES: dict[str, dict[str, Any]] = {
     "default": PLAIN,
     "constant 0.004": PLAIN | {"learning_rate": 4e-3},
@@ -44,6 +50,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "learning_rate": 4e-3,
         "schedule": "one-cycle",
+        "pixels": 1.0,
     },
     "cycle to 0.008, batch 64, 1/4 of the pixels, 120 epochs": {
         "epochs": 120,

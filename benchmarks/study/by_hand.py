@@ -32,7 +32,7 @@ MOST_FITTED = 2000
 
 @dataclass(frozen=True)
 class Plan:
-    """What is fixed and what is searched: the same as in ``studies/NAME/study.toml``."""
+    """What is fixed and searched: as in ``studies/NAME/study.toml``, but a plain training."""
 
     epochs: int
     batch_size: int

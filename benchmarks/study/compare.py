@@ -1,6 +1,7 @@
 """How long does a whole study take, beside the same study written by hand?
 
     python benchmarks/study/compare.py --python PEER/bin/python [--study NAME] [--trials N]
+                                       [--recipe shipped|by-hand] [--set STAGE.NAME=WORD]
 
 Runs ``vaeopt optimize`` on a study of ours, start of the program included, then ``by_hand.py`` in
 an environment that has pyroVED (``requirements.txt``), on the same image and key points and with
@@ -8,7 +9,10 @@ the parameters that our trials had, one by one. With ``--trials`` only the first
 done by hand, and the time of all is estimated from those. Ours are then trained again with
 another seed: two studies can agree no better with each other than one does with itself.
 
-Writes ``benchmarks/results/study.json`` and prints a table.
+The shipped studies train by the recipe of preset ``quick``; with ``--recipe by-hand`` ours trains
+as long, in as large batches and at the rate of ``by_hand.py``.
+
+Adds to ``benchmarks/results/study.json`` and prints a table.
 """
 
 import argparse
@@ -38,6 +42,10 @@ from vaeopt.workflow import rewards_of, walk
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "study.json"
 STUDIES = HERE.parents[1] / "studies"
+RECIPES = {  # those of by_hand.py
+    "quick-start": "epochs = 50, batch_size = 64, learning_rate = 0.003",
+    "pzt-domains": "epochs = 100, batch_size = 128, learning_rate = 0.003",
+}
 CHOICES = ("size_px", "invariances")
 HAND = ("values", "collapse", "seconds", "training_s", "components")
 
@@ -60,6 +68,14 @@ def change(file: Path, settings: list[str]) -> None:
             rf"^({stage}\s*=\s*{{)", rf'\1 {name} = "{word}",', text, flags=re.MULTILINE
         )
         assert found == 1, f"no table of {stage} in {file}"
+    file.write_text(text, encoding="utf-8")
+
+
+def train_as_by_hand(file: Path, study: str) -> None:
+    """Take away the preset, and write the recipe of the other script."""
+    text = re.sub(r"^preset .*\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text, found = re.subn(r"^(vae\s*=\s*{)", rf"\1 {RECIPES[study]},", text, flags=re.MULTILINE)
+    assert found == 1, f"no table of vae in {file}"
     file.write_text(text, encoding="utf-8")
 
 
@@ -168,6 +184,8 @@ def compared(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
     shutil.copytree(
         STUDIES / words.study, mine, ignore=shutil.ignore_patterns("*.db*", "artefacts", "report")
     )
+    if words.recipe == "by-hand":
+        train_as_by_hand(mine / "study.toml", words.study)
     change(mine / "study.toml", words.set)
     ours_s = ours(mine, words.n_trials)
     session, study = prepare(open_study(mine)), load_study(mine)
@@ -203,6 +221,7 @@ def compared(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
     pairs = [("ours", "by hand")] + ([("ours", "again"), ("again", "by hand")] * words.again)
     return {
         "study": words.study,
+        "recipe": words.recipe,
         "changed": words.set,
         "machine": platform.processor() or platform.machine(),
         "torch": theirs["torch"],
@@ -227,6 +246,7 @@ def main() -> None:
     parser.add_argument("--python", required=True, help="interpreter that has pyroVED")
     parser.add_argument("--study", choices=["quick-start", "pzt-domains"], default="quick-start")
     parser.add_argument("--n-trials", type=int, default=30, help="of ours")
+    parser.add_argument("--recipe", choices=["shipped", "by-hand"], default="shipped")
     parser.add_argument(
         "--set", metavar="STAGE.NAME=WORD", action="append", default=[], help="in ours only"
     )
@@ -244,7 +264,10 @@ def main() -> None:
         results = compared(words, Path(name))
     results["load"] = [load, os.getloadavg()[0]]
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    label = " ".join([words.study, words.recipe, *words.set])
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    text = json.dumps({**known, label: results}, indent=1) + "\n"
+    RESULTS.write_text(text, encoding="utf-8")
     print(table(results))
 
 

@@ -130,6 +130,15 @@ def test_the_preset_of_the_paper_has_its_settings() -> None:
     assert [reward.label for reward in paper.rewards] == ["icl_paper"]
 
 
+def test_the_quick_preset_changes_the_training_only() -> None:
+    quick, default = _make(preset="quick"), _make()
+    assert quick.vae.schedule == "one-cycle"
+    assert quick.vae.pixels < default.vae.pixels
+    assert quick.vae.epochs < default.vae.epochs
+    same = quick.model_copy(update={"vae": default.vae})
+    assert same == default
+
+
 def test_what_the_table_says_wins_over_the_preset() -> None:
     changed = _make(preset="paper", vae={"epochs": 10}, keypoints={"kind": "grid"})
     assert (changed.vae.epochs, changed.vae.kl_estimator) == (10, "sampled")

@@ -58,6 +58,18 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         },
         "rewards": [{"kind": "icl", "form": "paper"}],
     },
+    # Short trainings (docs/benchmarks.md, "Shorter trainings"): a cycle of the learning rate, and
+    # steps that look at a quarter of the pixels.
+    "quick": {
+        "vae": {
+            "epochs": 120,
+            "batch_size": 64,
+            "pixels": 0.25,
+            "learning_rate": 8e-3,
+            "schedule": "one-cycle",
+            "precision": "auto",
+        },
+    },
     # For domains and grains: types that lie together in space (semantics 9.3).
     "spatial": {
         "rewards": [{"kind": "reconstruction"}, {"kind": "gain"}, {"kind": "spatial-kappa"}],
