@@ -155,6 +155,7 @@ private:
 template <class Engine>
 void train(Recipe q, const float* image, int64_t patches, Member* members, int64_t count,
            double learning_rate, int64_t threads) {
+    q.batch = std::min(q.batch, patches);  // memory is that of a batch
     const Layout layout(q);
     const int64_t groups = std::min(count, threads);
     threads = std::min(threads / groups, q.batch);
