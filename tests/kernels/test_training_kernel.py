@@ -248,3 +248,19 @@ def test_arrays_that_do_not_fit_are_refused(wrong: str) -> None:
         object.__setattr__(case.recipe, "grid", case.recipe.grid[:-1])
     with pytest.raises(ValueError, match="expected"):
         case.train(member)
+
+
+def test_a_batch_larger_than_the_data_needs_memory_for_the_data_only() -> None:
+    case, exact = _Case(_settings("all", batch_size=10**12), n=5), _Case(_settings("all"), n=5)
+    member, expected = case.member(), exact.member()
+    assert case.train(member, threads=2) == exact.train(expected, threads=2)
+    assert torch.equal(member.state, expected.state)
+
+
+def test_a_prior_too_narrow_for_float32_still_has_its_code() -> None:
+    narrow, still = (
+        _Case(_settings("all", prior_sd={"rotation": sd}), n=13) for sd in (1e-60, 1e-30)
+    )
+    one, two = narrow.member(), still.member()
+    assert narrow.train(one) == still.train(two)
+    _same(one.first_moments(), two.first_moments(), 1e-6)

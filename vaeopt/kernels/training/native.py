@@ -158,7 +158,7 @@ def train(
 
     Raises:
         ValueError: arrays that do not fit together.
-        MemoryError: no memory for a step.
+        MemoryError: no memory, or no threads, for a step.
     """
     count = len(orders[0])
     for order, noise, seen in zip(orders, noises, pixels, strict=True):
@@ -186,7 +186,7 @@ def train(
             ctypes.c_int64(threads),
         )
         if failed:
-            raise MemoryError("no memory for a training step")
+            raise MemoryError("no memory or no threads for a training step")
         for i, (member, result) in enumerate(zip(members, batch, strict=True)):
             member.steps = result.steps
             losses[i] += result.loss

@@ -1,5 +1,7 @@
 """Encoder and decoder together, and the loss that trains them."""
 
+from threading import Lock
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,8 @@ from vaeopt.stages.vae.encoder import Encoder
 from vaeopt.stages.vae.settings import VaeSettings
 
 __all__ = ["InvariantVae", "build", "restore"]
+
+_BUILDING = Lock()  # torch draws first weights from one generator that all threads share
 
 
 class InvariantVae(nn.Module):
@@ -114,7 +118,7 @@ class InvariantVae(nn.Module):
 
 def build(settings: VaeSettings, size_px: int, *, seed: int) -> InvariantVae:
     """A new model with torch's default weights drawn from ``seed``; global state is untouched."""
-    with torch.random.fork_rng(devices=[]):
+    with _BUILDING, torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: it would reseed the GPUs too, which fork_rng leaves alone here.
         torch.default_generator.manual_seed(seed)
         return InvariantVae(settings, size_px)

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -413,7 +414,11 @@ template <class Engine> void solve(const Problem& q) {
     Team<Engine> team;
     lay_out(arena, common, team);
     std::vector<std::thread> helpers;
-    for (size_t i = 1; i < team.shares.size(); ++i) helpers.emplace_back([&team] { team.work(); });
+    try {
+        for (size_t i = 1; i < team.shares.size(); ++i)
+            helpers.emplace_back([&team] { team.work(); });
+    } catch (const std::system_error&) {  // no more threads: those that are there do the work
+    }
     team.work();
     for (auto& helper : helpers) helper.join();
     if (q.gradients) write_sums(q, team);

@@ -22,46 +22,47 @@ struct Placement {
 class PlacementMap {
 public:
     explicit PlacementMap(const Recipe& q)
-        : rotation_(float(q.rotation_sd)), translation_(float(q.translation_sd)),
-          scale_(float(q.scale_sd)) {}
+        : rotation_(q.rotation_sd), translation_(q.translation_sd), scale_(q.scale_sd) {}
     Placement pose(const float* codes) const {
         Placement out;
         if (rotation_ > 0) {
-            const float angle = *codes++ * rotation_, c = std::cos(angle), s = std::sin(angle);
+            const float angle = float(*codes++ * rotation_);
+            const float c = std::cos(angle), s = std::sin(angle);
             out.turn[0][0] = out.turn[1][1] = c;
             out.turn[0][1] = -s, out.turn[1][0] = s;
         }
         if (translation_ > 0)
-            for (float& shift : out.shift) shift = *codes++ * translation_;
+            for (float& shift : out.shift) shift = float(*codes++ * translation_);
         if (scale_ > 0)
             for (auto& row : out.turn)
-                for (float& x : row) x *= 1 + *codes * scale_;
+                for (float& x : row) x *= float(1 + *codes * scale_);
         return out;
     }
     void slopes(const float* codes, const Placement& pose, const Placement& by, float* to) const {
         const auto& t = pose.turn;
         if (rotation_ > 0) {  // a further turn takes (c, s) to (-s, c)
-            *to++ = rotation_ * (by.turn[0][0] * -t[1][0] + by.turn[0][1] * -t[1][1] +
-                                 by.turn[1][0] * t[0][0] + by.turn[1][1] * t[0][1]);
+            const float by_angle = by.turn[0][0] * -t[1][0] + by.turn[0][1] * -t[1][1] +
+                                   by.turn[1][0] * t[0][0] + by.turn[1][1] * t[0][1];
+            *to++ = float(rotation_ * by_angle);
             ++codes;
         }
         if (translation_ > 0)
-            for (float shift : by.shift) *to++ = translation_ * shift, ++codes;
+            for (float shift : by.shift) *to++ = float(translation_ * shift), ++codes;
         if (scale_ > 0) {
             // Without the scale: the map is (1 + s) times it, which may be 0.
             const Placement upright = PlacementMap(rotation_, 0, 0).pose(codes - before_scale());
             float total = 0;
             for (int i = 0; i < 2; ++i)
                 for (int j = 0; j < 2; ++j) total += by.turn[i][j] * upright.turn[i][j];
-            *to = scale_ * total;
+            *to = float(scale_ * total);
         }
     }
 
 private:
-    PlacementMap(float rotation, float translation, float scale)
+    PlacementMap(double rotation, double translation, double scale)
         : rotation_(rotation), translation_(translation), scale_(scale) {}
     int64_t before_scale() const { return (rotation_ > 0) + 2 * (translation_ > 0); }
-    float rotation_, translation_, scale_;
+    double rotation_, translation_, scale_;  // in float32, a narrow prior would be none
 };
 
 template <class Engine> class Step {

@@ -10,12 +10,12 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "layout.h"
 #include "memory.h"
 #include "step.h"
+#include "threads.h"
 
 extern "C" {
 // The same fields, in the same order, stand in training/native.py.
@@ -153,23 +153,21 @@ private:
 };
 
 template <class Engine>
-void train(const Recipe& q, const float* image, int64_t patches, Member* members, int64_t count,
+void train(Recipe q, const float* image, int64_t patches, Member* members, int64_t count,
            double learning_rate, int64_t threads) {
+    q.batch = std::min(q.batch, patches);  // memory is that of a batch
     const Layout layout(q);
     const int64_t groups = std::min(count, threads);
     threads = std::min(threads / groups, q.batch);
     std::vector<std::unique_ptr<Group<Engine>>> teams;  // their memory, before any thread starts
     for (int64_t i = 0; i < groups; ++i)
         teams.push_back(std::make_unique<Group<Engine>>(q, layout, threads, i));
-    const auto work = [&](int64_t group, int64_t self) {
+    together(groups * threads, [&](int64_t number) {
+        const int64_t group = number / threads;
         for (int64_t i = group; i < count; i += groups)
-            teams[size_t(group)]->train(self, members[i], image, patches, learning_rate);
-    };
-    std::vector<std::thread> helpers;
-    for (int64_t i = 1; i < groups * threads; ++i)
-        helpers.emplace_back(work, i / threads, i % threads);
-    work(0, 0);
-    for (auto& helper : helpers) helper.join();
+            teams[size_t(group)]->train(number % threads, members[i], image, patches,
+                                        learning_rate);
+    });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What Python calls. Results: 0 if all went well, 1 if memory ran out or the bf16 products asked
-// for are not there.
+// What Python calls. Results: 0 if all went well, 1 if memory or threads ran out or the bf16
+// products asked for are not there.
 
 #include <exception>
 
