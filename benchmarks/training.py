@@ -171,6 +171,7 @@ def measure(name: str, size_px: int, rounds: int, threads: int) -> dict[str, Any
     clock = clock_for(threads)
     for turn in range(rounds + 1):
         for label, steps in entrants.items():
+            steps()  # threads of whoever was before it may still wait for work on the other core
             start = clock()
             done = steps()
             if turn > 0:  # the first round warms up
