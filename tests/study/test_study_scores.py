@@ -12,6 +12,7 @@ from tests.study.tiny import write_study
 from vaeopt.core.errors import DataError, SettingsError, StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.decoder import runs_native
+from vaeopt.kernels.decoder.native import has_bf16
 from vaeopt.stages.rewards import Reward
 from vaeopt.study.access import trials_frame
 from vaeopt.study.check import check
@@ -145,7 +146,18 @@ def test_the_record_says_what_computed_the_loss(tmp_path: Path) -> None:
     expected = "native" if runs_native("auto", "float32", torch.device("cpu")) else "torch"
     auto = workflow.with_values({"vae.engine": "auto"})
     assert environment(auto)["decoder"] == expected
-    assert environment(auto.with_values({"vae.invariances": []}))["decoder"] == "torch"
+    assert environment(auto.with_values({"vae.invariances": []}))["decoder"] == expected
+
+
+def test_the_record_says_how_numbers_were_rounded(tmp_path: Path) -> None:
+    """With precision = "auto" that depends on the processor."""
+    plain = write_study(tmp_path / "plain", search="", n_trials=1)
+    (trial,) = vo.optimize(plain).trials
+    assert environment_of(trial)["precision"] == "float32"
+    auto = settings_of(trial).with_values({"vae.precision": "auto"})
+    assert environment(auto)["precision"] == ("bf16" if has_bf16() else "float32")
+    fast = auto.with_values({"vae.engine": "fast"})
+    assert environment(fast)["precision"] == "float32"
 
 
 # ---- identity

@@ -21,6 +21,7 @@ from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
 from vaeopt.kernels.decoder import runs_native
+from vaeopt.kernels.decoder.native import has_bf16
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.session import Session
 from vaeopt.workflow import Score, Workflow, load_run, primitives, save_run
@@ -109,13 +110,11 @@ def environment(workflow: Workflow) -> dict[str, Any]:
     """Versions and machine of this process: what a replay elsewhere may differ in.
 
     Args:
-        workflow: tells what computes the loss of a spatial decoder here.
+        workflow: tells what trains here.
     """
     vae = workflow.vae
-    # Asked in this order: a vanilla decoder must not make the kernel be compiled.
-    native = bool(vae.invariances) and runs_native(
-        vae.engine, vae.precision, resolve_device(vae.device)
-    )
+    native = runs_native(vae.engine, vae.precision, resolve_device(vae.device))
+    rounded = vae.precision == "bf16" or (vae.precision == "auto" and native and has_bf16())
     packages = ("vaeopt", "torch", "pyro-ppl", "numpy", "scikit-learn", "optuna")
     return {
         "python": platform.python_version(),
@@ -123,6 +122,7 @@ def environment(workflow: Workflow) -> dict[str, Any]:
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "decoder": "native" if native else "torch",
+        "precision": "bf16" if rounded else "float32",
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
     }
 
