@@ -19,13 +19,15 @@ name = "{name}"
 {image}
 
 [workflow]                 # one fixed choice per stage, in the order of the data
+# How the VAE trains: 120 epochs in about a fifth of the usual time. Without it: 200 plain epochs.
+preset         = "quick"
 # Where patches are cut.  All kinds and settings: vaeopt kinds keypoints
 keypoints      = {{ kind = "canny", sigma_px = 2.0, spacing_px = 5.0 }}
 # The window; 13 is 13 x 13 pixels.
 patches        = {{ size_px = 13 }}
 # The VAE. invariances: any of "rotation", "translation", "scale".
 # kl_scale: how strongly latents are pulled together; lower it when trials collapse.
-vae            = {{ latent_dim = 2, invariances = ["rotation"], kl_scale = 0.001, epochs = 200 }}
+vae            = {{ latent_dim = 2, invariances = ["rotation"], kl_scale = 0.001 }}
 # Trials whose latents collapse are kept out of the race.   vaeopt kinds latent_filter
 latent_filter  = {{ kind = "units" }}
 # Sparse points between clusters are left out of the fit.   vaeopt kinds density_filter
