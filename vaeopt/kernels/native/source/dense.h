@@ -77,6 +77,37 @@ inline void transpose(const float* from, int64_t from_step, float* to, int64_t t
         for (int64_t i = whole; i < rows; ++i) to[j * to_step + i] = from[i * from_step + j];
 }
 
+// What comes out of a layer, from its product.
+inline void finish_layer(float* y, int64_t ld, int64_t rows, const Dense& layer, const float* w,
+                         bool hidden) {
+    const float* bias = w + layer.biases;
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t j = 0; j < layer.columns(); j += LANES) {
+            Vec& v = at(y + r * ld + j);
+            v = hidden ? tanh_exact(v + at(bias + j)) : v + at(bias + j);
+        }
+}
+
+// Slopes by the biases of a layer.
+inline void sum_rows(const float* slopes, int64_t ld, int64_t rows, const Dense& layer, float* g) {
+    for (int64_t j = 0; j < layer.columns(); j += LANES) {
+        Vec total = {};
+        for (int64_t r = 0; r < rows; ++r) total += at(slopes + r * ld + j);
+        at(g + layer.biases + j) = total;
+    }
+}
+
+// Slopes by what a tanh has given, to those by what it was given.
+inline void through_tanh(float* slopes, const float* values, int64_t ld, int64_t rows,
+                         const Dense& layer) {
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t j = 0; j < layer.columns(); j += LANES) {
+            const Vec x = at(values + r * ld + j);
+            Vec& slope = at(slopes + r * ld + j);
+            slope = slope - slope * (x * x);
+        }
+}
+
 // Hidden layers with tanh, then a linear one.
 class Perceptron {
 public:
@@ -106,13 +137,7 @@ public:
             float* y = values_[l];
             product(y, ld(l), Left{x, ldx, 1}, w + layer.weights, layer.columns(), tall,
                     layer.columns(), layer.in);
-            const bool last = l + 1 == layers_.size();
-            const float* bias = w + layer.biases;
-            for (int64_t r = 0; r < rows; ++r)
-                for (int64_t j = 0; j < layer.columns(); j += LANES) {
-                    Vec& v = at(y + r * ld(l) + j);
-                    v = last ? v + at(bias + j) : tanh_exact(v + at(bias + j));
-                }
+            finish_layer(y, ld(l), rows, layer, w, l + 1 < layers_.size());
             x = y, ldx = ld(l);
         }
     }
@@ -129,12 +154,11 @@ public:
             // Rows of padding have read what lies behind the numbers of a row.
             std::memset(to + layer.in * layer.columns(), 0,
                         size_t((up(layer.in, 8) - layer.in) * layer.columns()) * 4);
-            for (int64_t j = 0; j < layer.columns(); j += LANES) {
-                Vec total = {};
-                for (int64_t r = 0; r < rows; ++r) total += at(d + r * ld(l) + j);
-                at(g + layer.biases + j) = total;
+            sum_rows(d, ld(l), rows, layer, g);
+            if (l > 0) {
+                towards(w, l, slopes_[l - 1], ld(l - 1), rows);
+                through_tanh(slopes_[l - 1], values_[l - 1], ld(l - 1), rows, layers_[l - 1]);
             }
-            if (l > 0) hidden_slopes(w, l, rows);
         }
         if (to_input_) towards(w, 0, input_slope_, ld_input_slope(), rows);
     }
@@ -154,17 +178,6 @@ private:
         product(to, ldt, Left{slopes_[l], ld(l), 1}, turned_[l], ld_turned(l), up(rows, 8),
                 up(layer.in, 32), layer.out);
     }
-    void hidden_slopes(const float* w, size_t l, int64_t rows) {
-        float* d = slopes_[l - 1];
-        towards(w, l, d, ld(l - 1), rows);
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t j = 0; j < layers_[l - 1].columns(); j += LANES) {
-                const Vec x = at(values_[l - 1] + r * ld(l - 1) + j);
-                Vec& slope = at(d + r * ld(l - 1) + j);
-                slope = slope - slope * (x * x);
-            }
-    }
-
     const std::vector<Dense>& layers_;
     bool to_input_;
     std::vector<float*> values_, slopes_, turned_;

@@ -75,13 +75,7 @@ public:
             weights_[l].set(w + layer.weights, layer.columns(), layer.in, layer.columns());
             product(y, ld(l), inputs_[l].left, weights_[l].right, up(rows, 32), layer.columns(),
                     up(layer.in, 32));
-            const bool last = l + 1 == layers_.size();
-            const float* bias = w + layer.biases;
-            for (int64_t r = 0; r < rows; ++r)
-                for (int64_t j = 0; j < layer.columns(); j += LANES) {
-                    Vec& v = at(y + r * ld(l) + j);
-                    v = last ? v + at(bias + j) : tanh_exact(v + at(bias + j));
-                }
+            finish_layer(y, ld(l), rows, layer, w, l + 1 < layers_.size());
             x = y, ldx = ld(l);
         }
         Products::end();
@@ -95,14 +89,10 @@ public:
             turn(inputs_[l].right, turned_inputs_[l], layer.rows(), up(rows, 32));
             product(g + layer.weights, layer.columns(), turned_inputs_[l], by_output_[l].right,
                     layer.rows(), layer.columns(), up(rows, 32));
-            for (int64_t j = 0; j < layer.columns(); j += LANES) {
-                Vec total = {};
-                for (int64_t r = 0; r < rows; ++r) total += at(d + r * ld(l) + j);
-                at(g + layer.biases + j) = total;
-            }
+            sum_rows(d, ld(l), rows, layer, g);
             if (l > 0) {
                 towards(l, slopes_[l - 1], ld(l - 1), rows);
-                hidden_slopes(l - 1, rows);
+                through_tanh(slopes_[l - 1], values_[l - 1], ld(l - 1), rows, layers_[l - 1]);
             }
         }
         if (to_input_) towards(0, input_slope_, ld_input_slope(), rows);
@@ -128,15 +118,6 @@ private:
         product(to, ldt, by_output_[l].left, turned_weights_[l], up(rows, 32), up(layer.in, 32),
                 layer.columns());
     }
-    void hidden_slopes(size_t l, int64_t rows) {
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t j = 0; j < layers_[l].columns(); j += LANES) {
-                const Vec x = at(values_[l] + r * ld(l) + j);
-                Vec& slope = at(slopes_[l] + r * ld(l) + j);
-                slope = slope - slope * (x * x);
-            }
-    }
-
     const std::vector<Dense>& layers_;
     bool to_input_;
     std::vector<float*> values_, slopes_;
