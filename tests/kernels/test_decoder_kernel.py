@@ -372,12 +372,18 @@ def test_native_says_once_why_another_engine_answers(
     assert not fresh.exists()
 
 
-def test_auto_precision_is_bf16_only_where_the_kernel_has_it(
+def test_bf16_pays_only_where_there_is_some() -> None:
+    if build.library() is None:
+        pytest.skip("there is no compiled kernel")
+    assert native.has_bf16() or not native.bf16_pays()
+
+
+def test_auto_precision_is_bf16_only_where_the_kernel_is_faster_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     batch = _batch(3, 5, 16, 2).rounded()
     for has in (False, True):
-        monkeypatch.setattr(native, "has_bf16", lambda has=has: has)
+        monkeypatch.setattr(native, "bf16_pays", lambda has=has: has)
         monkeypatch.setattr(native, "why_not", lambda problem: "not in this test")
         found = _ask(batch, precision="auto")
         expected = _ask(batch, engine="fast", precision="bf16" if has else "float32")

@@ -12,7 +12,7 @@ from tests.study.tiny import write_study
 from vaeopt.core.errors import DataError, SettingsError, StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.decoder import runs_native
-from vaeopt.kernels.decoder.native import has_bf16
+from vaeopt.kernels.decoder.native import bf16_pays
 from vaeopt.stages.rewards import Reward
 from vaeopt.study.access import trials_frame
 from vaeopt.study.check import check
@@ -155,7 +155,7 @@ def test_the_record_says_how_numbers_were_rounded(tmp_path: Path) -> None:
     (trial,) = vo.optimize(plain).trials
     assert environment_of(trial)["precision"] == "float32"
     auto = settings_of(trial).with_values({"vae.precision": "auto"})
-    assert environment(auto)["precision"] == ("bf16" if has_bf16() else "float32")
+    assert environment(auto)["precision"] == ("bf16" if bf16_pays() else "float32")
     fast = auto.with_values({"vae.engine": "fast"})
     assert environment(fast)["precision"] == "float32"
 

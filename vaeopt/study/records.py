@@ -21,7 +21,7 @@ from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
 from vaeopt.kernels.decoder import runs_native
-from vaeopt.kernels.decoder.native import has_bf16
+from vaeopt.kernels.decoder.native import bf16_pays
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.session import Session
 from vaeopt.workflow import Score, Workflow, load_run, primitives, save_run
@@ -114,7 +114,7 @@ def environment(workflow: Workflow) -> dict[str, Any]:
     """
     vae = workflow.vae
     native = runs_native(vae.engine, vae.precision, resolve_device(vae.device))
-    rounded = vae.precision == "bf16" or (vae.precision == "auto" and native and has_bf16())
+    rounded = vae.precision == "bf16" or (vae.precision == "auto" and native and bf16_pays())
     packages = ("vaeopt", "torch", "pyro-ppl", "numpy", "scikit-learn", "optuna")
     return {
         "python": platform.python_version(),

@@ -58,7 +58,7 @@ def spatial_nll(
             ``native``: a compiled kernel for float32 arrays on the CPU, and ``fast``, said once
             in the log, where it cannot run; ``auto``: the fastest that can.
         precision: numbers that products are taken of: ``float32`` (the arrays' own), ``bf16``
-            (sums stay float32), or ``auto``: bf16 where the compiled kernel has instructions for
+            (sums stay float32), or ``auto``: bf16 where the compiled kernel is faster with
             it. ``reference`` always uses the arrays' own.
         threads: of the compiled kernel; as many as torch has if left out.
 
@@ -69,7 +69,7 @@ def spatial_nll(
         ValueError: shapes that do not fit together.
     """
     if precision == "auto":
-        precision = "bf16" if engine in ("auto", "native") and native.has_bf16() else "float32"
+        precision = "bf16" if engine in ("auto", "native") and native.bf16_pays() else "float32"
     parameters = tuple(t for layer in (*hidden, out) for t in layer)
     problem = Problem(
         linear, offset, parameters, grid, pixels, likelihood, gaussian_sd, precision, threads

@@ -9,7 +9,7 @@ from torch import Tensor
 from vaeopt.kernels.decoder.problem import Answer, Problem, is_bf16
 from vaeopt.kernels.native import library
 
-__all__ = ["evaluate", "has_bf16", "runs", "why_not"]
+__all__ = ["bf16_pays", "evaluate", "has_bf16", "runs", "why_not"]
 
 _LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian")
 _INTEGERS = "patches pixels width depth likelihood bf16 threads gradients"
@@ -33,6 +33,12 @@ def has_bf16() -> bool:
     """Whether there is a kernel and a processor that multiplies bf16 numbers."""
     compiled = library()
     return compiled is not None and compiled.vaeopt_bf16() > 0
+
+
+def bf16_pays() -> bool:
+    """Whether the kernel is faster with bf16 than with float32 products."""
+    compiled = library()
+    return compiled is not None and compiled.vaeopt_bf16_pays() > 0
 
 
 def runs(precision: str) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 from vaeopt.core.seeds import Seeds
 from vaeopt.kernels import training
 from vaeopt.kernels.decoder import runs_native
-from vaeopt.kernels.decoder.native import has_bf16
+from vaeopt.kernels.decoder.native import bf16_pays
 from vaeopt.kernels.grid import pixel_grid
 from vaeopt.stages.vae.model import build
 from vaeopt.stages.vae.settings import VaeSettings
@@ -92,7 +92,7 @@ def _recipe(settings: VaeSettings, size_px: int) -> training.Recipe:
         kl_weight=settings.kl_scale * size_px**2,
         kl_sampled=settings.kl_estimator == "sampled",
         batch_size=settings.batch_size,
-        bf16=settings.precision == "bf16" or (settings.precision == "auto" and has_bf16()),
+        bf16=settings.precision == "bf16" or (settings.precision == "auto" and bf16_pays()),
         rotation_sd=sd["rotation"],
         translation_sd=sd["translation"],
         scale_sd=sd["scale"],
