@@ -372,12 +372,6 @@ def test_native_says_once_why_another_engine_answers(
     assert not fresh.exists()
 
 
-def test_bf16_pays_only_where_there_is_some() -> None:
-    if build.library() is None:
-        pytest.skip("there is no compiled kernel")
-    assert native.has_bf16() or not native.bf16_pays()
-
-
 def test_auto_precision_is_bf16_only_where_the_kernel_is_faster_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

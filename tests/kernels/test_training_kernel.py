@@ -139,6 +139,10 @@ def test_every_step_has_its_own_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert case.train(other) != [pytest.approx(expected, rel=1e-6)]
 
 
+def test_bf16_pays_only_where_there_is_some() -> None:
+    assert native.has_bf16() or not native.bf16_pays()
+
+
 @pytest.mark.parametrize("name", ["rotation", "all", "narrow", "vanilla", "vanilla-deep"])
 def test_bf16_products_change_gradients_by_a_few_percent(name: str) -> None:
     if not native.has_bf16():
