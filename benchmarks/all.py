@@ -2,9 +2,9 @@
 
     python benchmarks/all.py [--quick] [--peer PEER/bin/python]
 
-Takes two to three hours on two cores that have nothing else to do; ``--quick`` some minutes, with
-few rounds, for whoever changes a script. The whole study by hand is left out without an interpreter
-that has pyroVED (``benchmarks/study/requirements.txt``). Ends with the scripts that failed.
+Takes hours, on a machine that has nothing else to do; ``--quick`` does few rounds, for whoever
+changes a script. The whole study by hand is left out without an interpreter that has pyroVED
+(``benchmarks/study/requirements.txt``). Ends with the scripts that failed.
 """
 
 import argparse
