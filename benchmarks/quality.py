@@ -37,7 +37,7 @@ from vaeopt.kernels.decoder import native
 from vaeopt.stages.patches import PatchSettings, cut
 from vaeopt.stages.vae import VaeSettings, train
 from vaeopt.stages.vae.model import InvariantVae, build, restore
-from vaeopt.stages.vae.trainers import choose_trainer
+from vaeopt.stages.vae.trainers import Job, choose_trainer
 from vaeopt.study.file import open_study
 from vaeopt.study.session import prepare
 
@@ -106,7 +106,8 @@ def loss_of(model: InvariantVae, patches: Tensor) -> float:
 
 def peer_curve(settings: VaeSettings, fold: Fold, epochs: int) -> list[tuple[int, float]]:
     """Epoch and held-out loss of the peer's recipe."""
-    trainer = choose_trainer(settings, _rows(fold.known), WINDOW_PX, [Seeds(0, fold.seed)])
+    job = Job(settings, _rows(fold.known), WINDOW_PX, (Seeds(0, fold.seed),))
+    trainer = choose_trainer([job])
     model, curve = build(settings, WINDOW_PX, seed=0), []
     for epoch in range(1, epochs + 1):
         trainer.epoch([0], settings.learning_rate)

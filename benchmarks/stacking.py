@@ -36,7 +36,7 @@ from training import (
 from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.decoder import native
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers import EagerTrainer, NativeTrainer, StackedTrainer, Trainer
+from vaeopt.stages.vae.trainers import EagerTrainer, Job, NativeTrainer, StackedTrainer, Trainer
 
 RESULTS = Path(__file__).parent / "results" / "stacking.json"
 MEMBERS = [1, 2, 4, 8, 16]
@@ -49,8 +49,6 @@ def member_steps(trainer: Trainer, n_members: int, n_batches: int) -> Callable[[
 
     def steps() -> int:
         trainer.epoch(range(n_members), 1e-3)
-        for member in range(n_members):
-            trainer.weights(member)
         return n_members * n_batches
 
     return steps
@@ -58,18 +56,20 @@ def member_steps(trainer: Trainer, n_members: int, n_batches: int) -> Callable[[
 
 def entrants(settings: VaeSettings, size_px: int, data: Tensor) -> dict[str, Callable[[], int]]:
     """Everybody but the peer; what is not compiled takes its products of float32 numbers."""
-    every = [Seeds(0, member) for member in range(max(MEMBERS))]
+    every = tuple(Seeds(0, member) for member in range(max(MEMBERS)))
     n_batches = len(data) // BATCH
     found: dict[str, Callable[[], int]] = {}
     fast = settings.model_copy(update={"engine": "fast"})
     if settings.precision == "float32":
-        found["eager"] = member_steps(EagerTrainer(fast, data, size_px, every[:1]), 1, n_batches)
+        found["eager"] = member_steps(
+            EagerTrainer(Job(fast, data, size_px, every[:1])), 1, n_batches
+        )
         for n in MEMBERS:
-            trainer: Trainer = StackedTrainer(fast, data, size_px, every[:n], group=n)
+            trainer: Trainer = StackedTrainer(Job(fast, data, size_px, every[:n]), group=n)
             found[f"stacked {n}"] = member_steps(trainer, n, n_batches)
     if NativeTrainer.runs(settings, data.device):
         for n in MEMBERS:
-            trainer = NativeTrainer(settings, data, size_px, every[:n])
+            trainer = NativeTrainer(Job(settings, data, size_px, every[:n]))
             found[f"native {n}"] = member_steps(trainer, n, n_batches)
     return found
 

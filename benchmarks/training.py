@@ -37,7 +37,7 @@ from vaeopt.kernels.decoder import native
 from vaeopt.stages.vae.invariances import compose
 from vaeopt.stages.vae.model import InvariantVae, build
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers import choose_trainer
+from vaeopt.stages.vae.trainers import Job, choose_trainer
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 BATCH, WIDTH, BATCHES_PER_EPOCH = 128, 128, 8
@@ -122,12 +122,11 @@ def our_steps(
 ) -> Callable[[], int]:
     """One epoch of some members as the training loop does it."""
     every = range(members)
-    trainer = choose_trainer(settings, data, size_px, [Seeds(0, member) for member in every])
+    seeds = tuple(Seeds(0, member) for member in every)
+    trainer = choose_trainer([Job(settings, data, size_px, seeds)])
 
     def steps() -> int:
         trainer.epoch(every, 1e-3)
-        for member in every:
-            trainer.weights(member)
         return BATCHES_PER_EPOCH * members
 
     return steps

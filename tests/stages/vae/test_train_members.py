@@ -14,13 +14,14 @@ from vaeopt.core.types import Patches, TrainedVae
 from vaeopt.stages.vae import VaeSettings, train, train_members
 from vaeopt.stages.vae.trainers import (
     EagerTrainer,
+    Job,
     NativeTrainer,
     StackedTrainer,
     Trainer,
     choose_trainer,
 )
 
-SEEDS = [Seeds(0, number) for number in range(5)]
+SEEDS = tuple(Seeds(0, number) for number in range(5))
 MODELS: list[dict[str, Any]] = [
     {"invariances": "none"},
     {"invariances": "none", "likelihood": "gaussian", "depth": 2},
@@ -58,8 +59,8 @@ def test_a_stack_learns_what_models_learn_one_after_the_other(
     patches: Patches, model: dict[str, Any], at_once: bool
 ) -> None:
     settings, data = _settings(**model), _data(patches)
-    eager: Trainer = EagerTrainer(settings, data, 7, SEEDS[:3])
-    stacked: Trainer = StackedTrainer(settings, data, 7, SEEDS[:3], at_once=at_once, group=2)
+    eager: Trainer = EagerTrainer(Job(settings, data, 7, SEEDS[:3]))
+    stacked: Trainer = StackedTrainer(Job(settings, data, 7, SEEDS[:3]), at_once=at_once, group=2)
     for rate in (1e-2, 3e-3, 1e-3):  # a schedule reaches both
         expected = eager.epoch([0, 1, 2], rate)
         np.testing.assert_allclose(stacked.epoch([0, 1, 2], rate), expected, rtol=1e-5)
@@ -76,8 +77,8 @@ def test_compiled_epochs_learn_what_models_learn_one_after_the_other(
     settings, data = _settings(**{**model, "engine": "native"}), _data(patches)
     if not NativeTrainer.runs(settings, data.device):
         pytest.skip("there is no C++ compiler")
-    eager = EagerTrainer(settings, data, 7, SEEDS[:3])
-    compiled = NativeTrainer(settings, data, 7, SEEDS[:3])
+    eager = EagerTrainer(Job(settings, data, 7, SEEDS[:3]))
+    compiled = NativeTrainer(Job(settings, data, 7, SEEDS[:3]))
     for rate in (1e-2, 3e-3, 1e-3):
         expected = eager.epoch([0, 1, 2], rate)
         np.testing.assert_allclose(compiled.epoch([0, 1, 2], rate), expected, rtol=1e-5)
@@ -89,8 +90,8 @@ def test_compiled_epochs_learn_what_models_learn_one_after_the_other(
 
 def test_bf16_products_of_all_members_at_once_learn_nearly_the_same(patches: Patches) -> None:
     settings, data = _settings(invariances="rotation", precision="bf16"), _data(patches)
-    eager = EagerTrainer(_settings(invariances="rotation"), data, 7, SEEDS[:2])
-    stacked = StackedTrainer(settings, data, 7, SEEDS[:2], at_once=True)
+    eager = EagerTrainer(Job(_settings(invariances="rotation"), data, 7, SEEDS[:2]))
+    stacked = StackedTrainer(Job(settings, data, 7, SEEDS[:2]), at_once=True)
     for _ in range(4):
         expected, found = (trainer.epoch([0, 1], 1e-2) for trainer in (eager, stacked))
     assert found != expected
@@ -102,7 +103,7 @@ def test_members_that_are_left_out_change_nothing_for_the_others(
     patches: Patches, kind: type[EagerTrainer | NativeTrainer | StackedTrainer]
 ) -> None:
     settings, data = _settings(invariances="none"), _data(patches)
-    together, alone = kind(settings, data, 7, SEEDS), kind(settings, data, 7, SEEDS[3:4])
+    together, alone = kind(Job(settings, data, 7, SEEDS)), kind(Job(settings, data, 7, SEEDS[3:4]))
     active: list[Sequence[int]] = [[0, 1, 2, 3, 4], [1, 2, 3, 4], [1, 3], [3]]
     for members in active:
         losses = dict(zip(members, together.epoch(members, 1e-2), strict=True))
@@ -112,7 +113,7 @@ def test_members_that_are_left_out_change_nothing_for_the_others(
 
 
 def test_weights_are_a_copy(patches: Patches) -> None:
-    trainer = StackedTrainer(_settings(), _data(patches), 7, SEEDS[:2])
+    trainer = StackedTrainer(Job(_settings(), _data(patches), 7, SEEDS[:2]))
     before = trainer.weights(1)
     kept = {name: value.clone() for name, value in before.items()}
     trainer.epoch([0, 1], 1e-2)
@@ -127,7 +128,9 @@ def test_weights_are_a_copy(patches: Patches) -> None:
 def test_the_engine_decides_who_trains(
     patches: Patches, engine: str, kind: type[EagerTrainer | StackedTrainer]
 ) -> None:
-    assert isinstance(choose_trainer(_settings(engine=engine), _data(patches), 7, SEEDS), kind)
+    assert isinstance(
+        choose_trainer([Job(_settings(engine=engine), _data(patches), 7, SEEDS)]), kind
+    )
 
 
 # ---- the loop

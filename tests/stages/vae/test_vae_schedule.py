@@ -12,7 +12,7 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Patches
 from vaeopt.stages.vae import VaeSettings, train
 from vaeopt.stages.vae.schedule import learning_rate
-from vaeopt.stages.vae.trainers import EagerTrainer, NativeTrainer, StackedTrainer
+from vaeopt.stages.vae.trainers import EagerTrainer, Job, NativeTrainer, StackedTrainer
 
 
 def _settings(**table: Any) -> VaeSettings:
@@ -69,7 +69,7 @@ def test_every_trainer_takes_steps_of_the_rate_it_is_told(
     settings, data = _settings(batch_size=24), torch.tensor(patches.pixels.reshape(24, -1))
     if kind is NativeTrainer and not NativeTrainer.runs(settings, data.device):
         pytest.skip("there is no C++ compiler")
-    trainer = kind(settings, data, patches.size_px, [Seeds(0, 1)])
+    trainer = kind(Job(settings, data, patches.size_px, (Seeds(0, 1),)))
     before = trainer.weights(0)
     trainer.epoch([0], 0.004)
     moved = [(value - before[name]).abs().flatten() for name, value in trainer.weights(0).items()]

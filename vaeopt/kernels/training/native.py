@@ -103,18 +103,19 @@ class Member:
 
     def weights(self) -> dict[str, Tensor]:
         """A copy under the names of the ``state_dict``."""
-        return self._named(self.state[0])
+        return self.named(self.state[0])
 
     def first_moments(self) -> dict[str, Tensor]:
         """Adam's running means of the gradients, under the same names."""
-        return self._named(self.state[1])
+        return self.named(self.state[1])
 
     def is_finite(self) -> bool:
         """Whether all weights are."""
         # Whatever is not finite stays so in a sum, which is ten times quicker than a look at each.
         return bool(torch.isfinite(self.state[0].sum()))
 
-    def _named(self, flat: Tensor) -> dict[str, Tensor]:
+    def named(self, flat: Tensor) -> dict[str, Tensor]:
+        """A copy of one row of the state, or of a copy of it, under the names of the weights."""
         tensors = tuple(torch.empty(shape) for shape in self._shapes.values())
         self._copy(flat, tensors, load=False)
         return dict(zip(self._shapes, tensors, strict=True))

@@ -4,10 +4,11 @@ from vaeopt.stages.vae.encode import content_means, decode, encode
 from vaeopt.stages.vae.files import load_vae, save_vae
 from vaeopt.stages.vae.invariances import Invariance
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.train import train, train_members
+from vaeopt.stages.vae.train import Request, train, train_each, train_many, train_members
 
 __all__ = [
     "Invariance",
+    "Request",
     "VaeSettings",
     "content_means",
     "decode",
@@ -15,5 +16,7 @@ __all__ = [
     "load_vae",
     "save_vae",
     "train",
+    "train_each",
+    "train_many",
     "train_members",
 ]

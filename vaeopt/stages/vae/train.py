@@ -1,22 +1,39 @@
 """The training loop: the one mutable place of the flow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vaeopt.core.errors import VaeoptError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Floats, Micrograph, Patches, TrainedVae
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers import choose_trainer
+from vaeopt.stages.vae.trainers import Job, choose_trainer, stack_key
 
-__all__ = ["train", "train_members"]
+__all__ = ["Request", "train", "train_each", "train_many", "train_members"]
 
 EpochHook = Callable[[int, int, float], None]
+GroupHook = Callable[[Sequence[int]], None]
+Trained = tuple[TrainedVae, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What one run wants trained: VAEs that differ by their seeds alone."""
+
+    settings: VaeSettings
+    """model and recipe"""
+    patches: Patches
+    """what to learn; requests on the same patches share them on the device too"""
+    seeds: tuple[Seeds, ...]
+    """of each VAE; weights, shuffling and noise derive from them and from nothing else"""
+    micrograph: Micrograph | None = None
+    """recorded with the model (scaling, pixel size) so that it can be used on the next image"""
 
 
 def train(
@@ -27,16 +44,7 @@ def train(
     micrograph: Micrograph | None = None,
     on_epoch: EpochHook | None = None,
 ) -> TrainedVae:
-    """Train one VAE on all patches with Adam.
-
-    Args:
-        settings: model and recipe.
-        patches: what to learn.
-        seeds: weights, shuffling and noise derive from it and from nothing else.
-        micrograph: recorded with the model (scaling, pixel size) so that it can be used on the
-            next image.
-        on_epoch: called after each epoch with (epoch, epochs, loss per patch [nats]).
-    """
+    """Train one VAE on all patches with Adam; the arguments are those of :func:`train_members`."""
     (vae,) = train_members(
         settings, patches, seeds=[seeds], micrograph=micrograph, on_epoch=on_epoch
     )
@@ -50,64 +58,174 @@ def train_members(
     seeds: Sequence[Seeds],
     micrograph: Micrograph | None = None,
     on_epoch: EpochHook | None = None,
-) -> tuple[TrainedVae, ...]:
+) -> Trained:
     """Train several VAEs that differ by their seeds, together.
 
-    Each ends as if it had been trained alone, up to the rounding of sums. Patches go to the device
-    once; shuffling and noise of an epoch are drawn on the CPU, so that every device sees the same
-    numbers; the host waits once per epoch, for the losses.
+    Args:
+        settings: see :class:`Request`, like the next three.
+        patches: what to learn.
+        seeds: of each member.
+        micrograph: recorded with the models.
+        on_epoch: see :func:`train_each`.
+    """
+    request = Request(settings=settings, patches=patches, seeds=tuple(seeds), micrograph=micrograph)
+    (vaes,) = train_many([request], on_epoch=on_epoch)
+    return vaes
+
+
+def train_many(
+    requests: Sequence[Request], *, on_epoch: EpochHook | None = None
+) -> tuple[Trained, ...]:
+    """Train what is asked for, together where that pays, and fail with the first that fails."""
+    found = []
+    for result in train_each(requests, on_epoch=on_epoch):
+        if isinstance(result, Exception):
+            raise result
+        found.append(result)
+    return tuple(found)
+
+
+def train_each(
+    requests: Sequence[Request],
+    *,
+    on_epoch: EpochHook | None = None,
+    on_group: GroupHook | None = None,
+) -> Iterator[Trained | Exception]:
+    """Train what is asked for, together where that pays; hand out each as soon as it is there.
+
+    Every VAE ends as if it had been trained alone, up to the rounding of sums. Patches go to the
+    device once; shuffling and noise of an epoch are drawn on the CPU, so that every device sees the
+    same numbers; the host waits once per epoch, for the losses.
+
+    Requests of equal :func:`stack_key` make a group that trains in one trainer. A group that fails
+    is halved, and each half trains again, until what fails stands alone: a device whose memory is
+    too small for all of them, or one request that would take the others with it.
 
     Args:
-        settings: model and recipe of all members.
-        patches: what to learn.
-        seeds: of each member; its weights, shuffling and noise derive from them and from nothing
-            else.
-        micrograph: recorded with the models.
-        on_epoch: called after each epoch with (epoch, epochs, loss per patch [nats]), the mean over
-            the members that are still training.
+        requests: may differ in everything.
+        on_epoch: called after each epoch of a group with (epoch, epochs, loss per patch [nats]),
+            the mean over the members that are still training.
+        on_group: called before a group trains, with the numbers of its requests.
+
+    Yields:
+        In the order of the requests, the VAEs of each in the order of its seeds, or why there are
+        none. A group trains when the first of its requests is due.
     """
-    device = resolve_device(settings.device)
-    data = _shared(patches.pixels.reshape(len(patches), -1)).to(device)
-    trainer = choose_trainer(settings, data, patches.size_px, seeds)
-    records = [_Record(trainer.weights(member)) for member in range(len(seeds))]
-    active = list(range(len(seeds)))
-    for epoch in range(settings.epochs):
-        rate = learning_rate(settings.schedule, settings.learning_rate, epoch, settings.epochs)
-        losses = dict(zip(active, trainer.epoch(active, rate), strict=True))
-        for member, loss in losses.items():
-            records[member].diverged = not np.isfinite(loss)
-        active = [member for member in active if not records[member].diverged]
-        for member in active:
-            records[member].losses.append(losses[member])
-            records[member].weights = trainer.weights(member)
-        if active and on_epoch is not None:
-            mean = float(np.mean([losses[member] for member in active]))
-            on_epoch(epoch + 1, settings.epochs, mean)
-        active = [member for member in active if not _plateau(records[member].losses, settings)]
-        if not active:
-            break
-    return tuple(
-        TrainedVae(
-            config=settings.to_table(),
-            window_px=patches.size_px,
-            weights={name: value.cpu().numpy() for name, value in record.weights.items()},
-            loss_nats=np.asarray(record.losses),
-            diverged=record.diverged,
-            pixel_scaling=micrograph.scaling if micrograph else None,
-            pixel_size_nm=micrograph.pixel_size_nm if micrograph else None,
-        )
-        for record in records
-    )
+    ended: dict[int, Trained | Exception] = {}
+    jobs: dict[int, Job] = {}
+    on_device: dict[tuple[int, torch.device], Tensor] = {}
+    for number, request in enumerate(requests):
+        try:
+            jobs[number] = _job(request, on_device)
+        except Exception as error:
+            ended[number] = error
+    on_device.clear()  # from here on a job that has ended leaves no patches behind
+    keys = {number: stack_key(job) for number, job in jobs.items()}
+    for number in range(len(requests)):
+        if number not in ended:
+            key = keys[number]
+            alike = [number] if key is None else [other for other in jobs if keys[other] == key]
+            group = {member: jobs.pop(member) for member in alike}
+            for member, result in _of_group(group, on_epoch, on_group).items():
+                ended[member] = (
+                    result
+                    if isinstance(result, Exception)
+                    else tuple(_vae(requests[member], record) for record in result)
+                )
+        yield ended.pop(number)
 
 
 @dataclass
 class _Record:
     """What the loop knows of a member."""
 
-    weights: dict[str, Tensor]
-    """of the last epoch that ended well"""
+    settings: VaeSettings
     losses: list[float] = field(default_factory=list)
     diverged: bool = False
+    weights: dict[str, Floats] = field(default_factory=dict)
+    """once it has ended"""
+
+
+def _job(request: Request, on_device: dict[tuple[int, torch.device], Tensor]) -> Job:
+    patches, device = request.patches, resolve_device(request.settings.device)
+    place = (id(patches), device)
+    if place not in on_device:
+        on_device[place] = _shared(patches.pixels.reshape(len(patches), -1)).to(device)
+    return Job(request.settings, on_device[place], patches.size_px, request.seeds)
+
+
+def _of_group(
+    jobs: Mapping[int, Job], on_epoch: EpochHook | None, on_group: GroupHook | None
+) -> dict[int, list[_Record] | Exception]:
+    """The members of each job, or what went wrong."""
+    numbers = list(jobs)
+    if on_group is not None:
+        on_group(numbers)
+    try:
+        records = iter(_epochs(list(jobs.values()), on_epoch))
+        return {number: [next(records) for _ in job.seeds] for number, job in jobs.items()}
+    except torch.OutOfMemoryError as error:
+        failure: Exception = _no_memory(jobs[numbers[0]], str(error))
+    except Exception as error:
+        failure = error
+    if len(jobs) == 1:
+        return {numbers[0]: failure}
+    # Forgotten before others train: the frames that it remembers hold memory of the device.
+    del failure
+    found: dict[int, list[_Record] | Exception] = {}
+    for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]):
+        found |= _of_group({number: jobs[number] for number in half}, on_epoch, on_group)
+    return found
+
+
+def _no_memory(job: Job, reason: str) -> VaeoptError:
+    n = len(job.seeds)
+    return VaeoptError(
+        f"device {job.data.device} has too little memory for "
+        f"{'one training' if n == 1 else f'{n} trainings at a time'}: {reason.splitlines()[0]}",
+        setting="workflow.vae.batch_size" if n == 1 else "workflow.replicates",
+        remedy="lower it, free the device or train on another one",
+    )
+
+
+def _epochs(jobs: Sequence[Job], on_epoch: EpochHook | None) -> list[_Record]:
+    """All epochs of the members of all jobs; the recipe of steps is that of the first."""
+    settings = jobs[0].settings
+    trainer = choose_trainer(jobs)
+    records = [_Record(job.settings) for job in jobs for _ in job.seeds]
+    active = list(range(len(records)))
+    for epoch in range(settings.epochs):
+        rate = learning_rate(settings.schedule, settings.learning_rate, epoch, settings.epochs)
+        losses = dict(zip(active, trainer.epoch(active, rate), strict=True))
+        healthy = [member for member in active if np.isfinite(losses[member])]
+        for member in healthy:
+            records[member].losses.append(losses[member])
+        if healthy and on_epoch is not None:
+            mean = float(np.mean([losses[member] for member in healthy]))
+            on_epoch(epoch + 1, settings.epochs, mean)
+        last = epoch + 1 == settings.epochs
+        staying = [m for m in healthy if not (last or _plateau(records[m]))]
+        for member in sorted(set(active) - set(staying)):
+            record = records[member]
+            record.diverged = member not in healthy
+            record.weights = {k: v.cpu().numpy() for k, v in trainer.weights(member).items()}
+        active = staying
+        if not active:
+            break
+    return records
+
+
+def _vae(request: Request, record: _Record) -> TrainedVae:
+    micrograph = request.micrograph
+    return TrainedVae(
+        config=request.settings.to_table(),
+        window_px=request.patches.size_px,
+        weights=record.weights,
+        loss_nats=np.asarray(record.losses),
+        diverged=record.diverged,
+        pixel_scaling=micrograph.scaling if micrograph else None,
+        pixel_size_nm=micrograph.pixel_size_nm if micrograph else None,
+    )
 
 
 def _shared(pixels: Floats) -> Tensor:
@@ -116,11 +234,12 @@ def _shared(pixels: Floats) -> Tensor:
     return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
-def _plateau(losses: Sequence[float], settings: VaeSettings) -> bool:
+def _plateau(record: _Record) -> bool:
     """Whether the last epochs are no better on average than as many before."""
-    patience = settings.patience_epochs
+    losses, patience = record.losses, record.settings.patience_epochs
     if patience == 0 or len(losses) < 2 * patience:
         return False
     now, before = np.mean(losses[-patience:]), np.mean(losses[-2 * patience : -patience])
     # Relative to the range, not to the loss: a likelihood has no natural zero.
-    return bool(before - now < settings.min_improvement * (max(losses) - min(losses)))
+    least = record.settings.min_improvement * (max(losses) - min(losses))
+    return bool(before - now < least)

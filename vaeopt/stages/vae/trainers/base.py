@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -12,11 +13,24 @@ from vaeopt.kernels.decoder import runs_native
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.subset import draw_pixels
 
-__all__ = ["Draws", "Epoch", "Trainer", "few_threads"]
+__all__ = ["Draws", "Epoch", "Job", "Trainer", "few_threads"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Trainings that share settings and patches, and differ by their seeds."""
+
+    settings: VaeSettings
+    data: Tensor
+    """(n_patches, n_pixels) float32 on the device that trains; jobs on the same patches share it"""
+    size_px: int
+    """edge of a patch"""
+    seeds: tuple[Seeds, ...]
+    """of each member"""
 
 
 class Trainer(Protocol):
-    """Some trainings with equal settings and patches, and with seeds of their own."""
+    """Some trainings side by side: the members of one job, or of several that may be stacked."""
 
     def epoch(self, members: Sequence[int], learning_rate: float) -> list[float]:
         """One pass over shuffled patches for each of some members.
@@ -26,14 +40,22 @@ class Trainer(Protocol):
             learning_rate: of all steps of this epoch.
 
         Returns:
-            Mean loss per patch [nats] of each of them; nan where a weight is no longer finite.
+            Mean loss per patch [nats] of each of them; nan where the loss or a weight is no longer
+            finite.
         """
 
     def weights(self, member: int) -> dict[str, Tensor]:
-        """A copy of what a member has learnt, by the names of :class:`InvariantVae`.
+        """What a member had learnt at the end of its last epoch with a finite result.
+
+        The trainer keeps that itself: nobody asks after every epoch, which would wait for the
+        device and copy all weights to the host.
 
         Args:
             member: one that has not been left out of an epoch.
+
+        Returns:
+            A copy by the names of :class:`InvariantVae`, on any device; the first weights where no
+            epoch had a finite result.
         """
 
 

@@ -1,41 +1,42 @@
 """Which trainer does the epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
-from torch import Tensor
 
-from vaeopt.core.seeds import Seeds
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers.base import Trainer
+from vaeopt.stages.vae.trainers.base import Job, Trainer
 from vaeopt.stages.vae.trainers.eager import EagerTrainer
 from vaeopt.stages.vae.trainers.native import NativeTrainer
 from vaeopt.stages.vae.trainers.stacked import StackedTrainer
 
-__all__ = ["choose_trainer"]
+__all__ = ["choose_trainer", "stack_key"]
 
 _CACHED_MEMBERS = 8  # more of them are slower again: their weights no longer fit into the cache
 
 
-def choose_trainer(
-    settings: VaeSettings, data: Tensor, size_px: int, seeds: Sequence[Seeds]
-) -> Trainer:
+def stack_key(job: Job) -> Hashable | None:
+    """What jobs must have in common to share a trainer; None: this one trains alone."""
+    return None
+
+
+def choose_trainer(jobs: Sequence[Job]) -> Trainer:
     """The fastest trainer for these members (``docs/benchmarks.md``, "Stacked members").
 
     Args:
-        settings: of all members; ``engine = "reference"`` asks for the readable one.
-        data: (n_patches, n_pixels) on the device that trains.
-        size_px: edge of a patch.
-        seeds: of each member.
+        jobs: one, or several of equal :func:`stack_key`; members are numbered through all of them
+            in order. ``engine = "reference"`` asks for the readable trainer.
     """
-    if NativeTrainer.runs(settings, data.device):
-        return NativeTrainer(settings, data, size_px, seeds)
+    (job,) = jobs
+    settings, device = job.settings, job.data.device
+    if NativeTrainer.runs(settings, device):
+        return NativeTrainer(job)
     if settings.engine == "reference" or settings.pixels < 1:
-        return EagerTrainer(settings, data, size_px, seeds)
-    if data.device.type == "cuda":
-        at_once = _activation_bytes(settings, size_px, len(seeds)) < _free_bytes(data.device) / 2
-        return StackedTrainer(settings, data, size_px, seeds, at_once=at_once)
-    return StackedTrainer(settings, data, size_px, seeds, group=_CACHED_MEMBERS)
+        return EagerTrainer(job)
+    if device.type == "cuda":
+        needed = _activation_bytes(settings, job.size_px, len(job.seeds))
+        return StackedTrainer(job, at_once=needed < _free_bytes(device) / 2)
+    return StackedTrainer(job, group=_CACHED_MEMBERS)
 
 
 def _activation_bytes(settings: VaeSettings, size_px: int, n_members: int) -> int:

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vaeopt.core.seeds import Seeds
-from vaeopt.stages.vae.model import build
-from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers.base import Draws, few_threads
+from vaeopt.stages.vae.model import InvariantVae, build
+from vaeopt.stages.vae.trainers.base import Draws, Job, few_threads
 
 __all__ = ["EagerTrainer"]
 
@@ -17,34 +16,33 @@ class EagerTrainer:
     """A model and an Adam of its own for every member.
 
     Args:
-        settings: of all members.
-        data: (n_patches, n_pixels) on the device that trains.
-        size_px: edge of a patch.
-        seeds: of each member.
+        job: settings, patches and seeds.
     """
 
-    def __init__(
-        self, settings: VaeSettings, data: Tensor, size_px: int, seeds: Sequence[Seeds]
-    ) -> None:
-        self._data = data
-        self._draws = [Draws(settings, own) for own in seeds]
+    def __init__(self, job: Job) -> None:
+        settings, self._data = job.settings, job.data
+        self._draws = [Draws(settings, own) for own in job.seeds]
         self._models = [
-            build(settings, size_px, seed=own.integer("vae-weights")).to(data.device)
-            for own in seeds
+            build(settings, job.size_px, seed=own.integer("vae-weights")).to(job.data.device)
+            for own in job.seeds
         ]
         self._optimizers = [
             torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
             for model in self._models
         ]
+        self._kept = [_copy(model) for model in self._models]
 
     def epoch(self, members: Sequence[int], learning_rate: float) -> list[float]:
         """See :class:`Trainer`."""
-        return [self._epoch(member, learning_rate) for member in members]
+        losses = [self._epoch(member, learning_rate) for member in members]
+        for member, loss in zip(members, losses, strict=True):
+            if np.isfinite(loss):
+                self._kept[member] = _copy(self._models[member])
+        return losses
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """See :class:`Trainer`."""
-        state = self._models[member].state_dict()
-        return {name: value.detach().clone() for name, value in state.items()}
+        return self._kept[member]
 
     def _epoch(self, member: int, learning_rate: float) -> float:
         model, optimizer, data = self._models[member], self._optimizers[member], self._data
@@ -66,3 +64,7 @@ class EagerTrainer:
         if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
             return float("nan")  # the last step broke the weights after its loss had been counted
         return float(total) / len(data)
+
+
+def _copy(model: InvariantVae) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vaeopt.core.seeds import Seeds
 from vaeopt.kernels import training
 from vaeopt.kernels.decoder import runs_native
 from vaeopt.kernels.decoder.native import bf16_pays
 from vaeopt.kernels.grid import pixel_grid
 from vaeopt.stages.vae.model import build
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers.base import Draws
+from vaeopt.stages.vae.trainers.base import Draws, Job
 
 __all__ = ["NativeTrainer"]
 
@@ -23,25 +23,22 @@ class NativeTrainer:
     """Trains members with the kernels of :mod:`vaeopt.kernels.training`.
 
     Args:
-        settings: of all members; see :meth:`runs`.
-        data: (n_patches, n_pixels), on the CPU.
-        size_px: edge of a patch.
-        seeds: of each member.
+        job: settings (see :meth:`runs`), patches on the CPU, and seeds.
     """
 
-    def __init__(
-        self, settings: VaeSettings, data: Tensor, size_px: int, seeds: Sequence[Seeds]
-    ) -> None:
+    def __init__(self, job: Job) -> None:
+        settings, size_px = job.settings, job.size_px
         self._recipe = _recipe(settings, size_px)
-        self._data = data.contiguous()
-        self._draws = [Draws(settings, own) for own in seeds]
+        self._data = job.data.contiguous()
+        self._draws = [Draws(settings, own) for own in job.seeds]
         self._members = [
             training.Member(
                 self._recipe,
                 build(settings, size_px, seed=own.integer("vae-weights")).state_dict(),
             )
-            for own in seeds
+            for own in job.seeds
         ]
+        self._kept = [member.state[0].clone() for member in self._members]
 
     @staticmethod
     def runs(settings: VaeSettings, device: torch.device) -> bool:
@@ -64,10 +61,14 @@ class NativeTrainer:
             learning_rate=learning_rate,
             threads=self._threads(len(members)),
         )
-        return [
+        found = [
             loss / len(self._data) if member.is_finite() else float("nan")
             for member, loss in zip(chosen, losses, strict=True)
         ]
+        for number, loss in zip(members, found, strict=True):
+            if np.isfinite(loss):
+                self._kept[number].copy_(self._members[number].state[0])
+        return found
 
     def _threads(self, n_members: int) -> int:
         """A vanilla step is too short to share: two cores need 1.2 times as long as one for it."""
@@ -76,7 +77,7 @@ class NativeTrainer:
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """See :class:`Trainer`."""
-        return self._members[member].weights()
+        return self._members[member].named(self._kept[member])
 
 
 def _recipe(settings: VaeSettings, size_px: int) -> training.Recipe:

@@ -7,6 +7,7 @@ do; and the gradients of encoder and vanilla decoder need no recorded graph.
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.elbo import fast as elbo
 from vaeopt.stages.vae.model import build
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers.base import Draws, few_threads
+from vaeopt.stages.vae.trainers.base import Draws, Job, few_threads
 from vaeopt.stages.vae.trainers.networks import StackedEncoder, StackedVanilla
 from vaeopt.stages.vae.trainers.spatial import StackedSpatial
 from vaeopt.stages.vae.trainers.stack import Scratch, Stack
@@ -42,32 +43,29 @@ class StackedTrainer:
     """Trains all members in one stacked step.
 
     Args:
-        settings: of all members; steps look at all pixels.
-        data: (n_patches, n_pixels) on the device that trains.
-        size_px: edge of a patch.
-        seeds: of each member.
+        job: settings (steps look at all pixels), patches on the device that trains, and seeds.
         at_once: see :class:`StackedSpatial`.
         group: so many members per stack, and stacks one after the other: on a processor, as many
             as its cache holds the weights of; 0: one stack.
     """
 
-    def __init__(
-        self,
-        settings: VaeSettings,
-        data: Tensor,
-        size_px: int,
-        seeds: Sequence[Seeds],
-        *,
-        at_once: bool = False,
-        group: int = 0,
-    ) -> None:
-        scratch = Scratch(data)
-        every = range(len(seeds))
-        size = group or len(seeds)
+    def __init__(self, job: Job, *, at_once: bool = False, group: int = 0) -> None:
+        scratch = Scratch(job.data)
+        every = range(len(job.seeds))
+        size = group or len(every)
         self._groups = [
-            _Group(settings, data, size_px, seeds, every[i : i + size], scratch, at_once)
-            for i in range(0, len(seeds), size)
+            _Group(
+                job.settings,
+                job.data,
+                job.size_px,
+                job.seeds,
+                every[i : i + size],
+                scratch,
+                at_once,
+            )
+            for i in range(0, len(every), size)
         ]
+        self._kept = {member: self._copy(member) for member in every}
 
     def epoch(self, members: Sequence[int], learning_rate: float) -> list[float]:
         """See :class:`Trainer`."""
@@ -75,10 +73,16 @@ class StackedTrainer:
         for group in self._groups:
             group.keep([member for member in group.members if member in members])
             losses += group.epoch(learning_rate)
+        for member, loss in zip(members, losses, strict=True):
+            if np.isfinite(loss):
+                self._kept[member] = self._copy(member)
         return losses
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """See :class:`Trainer`."""
+        return self._kept[member]
+
+    def _copy(self, member: int) -> dict[str, Tensor]:
         group = next(group for group in self._groups if member in group.members)
         return group.stack.member(group.members.index(member))
 
