@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["draw_pixels"]
+__all__ = ["draw_pixels", "subset_size"]
 
 
 def draw_pixels(
@@ -21,8 +21,7 @@ def draw_pixels(
         generator: on the CPU; asked only if the share is below 1.
 
     Returns:
-        Numbers of pixels, int64 (steps, k) with k = share * n_pixels, rounded, at least 1; or None
-        for all.
+        Numbers of pixels, int64 (steps, k) with k = :func:`subset_size`; or None for all.
 
     >>> draw_pixels(2, 169, 0.25, torch.Generator()).shape
     torch.Size([2, 42])
@@ -31,6 +30,14 @@ def draw_pixels(
     """
     if share == 1:
         return None
-    k = max(1, round(share * n_pixels))
     order = torch.rand(steps, n_pixels, generator=generator).argsort(dim=1)
-    return order[:, :k].contiguous()
+    return order[:, : subset_size(n_pixels, share)].contiguous()
+
+
+def subset_size(n_pixels: int, share: float) -> int:
+    """Pixels that a step looks at.
+
+    >>> subset_size(169, 0.25), subset_size(9, 0.01)
+    (42, 1)
+    """
+    return max(1, round(share * n_pixels))

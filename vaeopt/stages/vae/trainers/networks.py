@@ -84,12 +84,34 @@ class StackedVanilla:
         self._settings = settings
         self._scratch = scratch
 
-    def __call__(self, sample: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`StackedDecoder`."""
+    def __call__(
+        self, sample: Tensor, patches: Tensor, pixels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and slopes; those of the weights are left in the stack.
+
+        Args:
+            sample: (members, n, n_latents).
+            patches: (members, n, n_pixels).
+            pixels: (members, k) numbers of the pixels that the loss is estimated from, with the
+                weight n_pixels / k; all pixels if None.
+
+        Returns:
+            NLL summed over pixels and patches, (members,) [nats]; slope of its mean over patches
+            by the sample.
+        """
         h = self._hidden.forward(sample)
-        logits = self._out.forward(h, self._scratch("logits", *patches.shape))
-        nll, by_logits = self._likelihood(patches, logits)
-        by_logits.mul_(1 / patches.shape[1])
+        members, n, n_pixels = patches.shape
+        logits = self._out.forward(h, self._scratch("logits", members, n, n_pixels))
+        weight = 1.0
+        if pixels is None:
+            nll, by_logits = self._likelihood(patches, logits)
+        else:
+            weight = n_pixels / pixels.shape[1]
+            chosen = pixels.unsqueeze(1).expand(-1, n, -1)
+            nll, by_seen = self._likelihood(patches.gather(2, chosen), logits.gather(2, chosen))
+            by_logits = torch.zeros_like(logits).scatter_(2, chosen, by_seen)
+            nll = nll * weight
+        by_logits.mul_(weight / n)
         self._out.learn(by_logits, h)
         by_hidden = self._out.backward(by_logits, self._scratch("by decoder", *h.shape))
         by_first = self._hidden.backward(by_hidden)

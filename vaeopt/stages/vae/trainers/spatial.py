@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vaeopt.kernels.decoder import spatial_nll
 from vaeopt.kernels.elbo import fast as elbo
@@ -47,17 +48,24 @@ class StackedSpatial:
         self._layers = [f"hidden.{i}" for i in range(settings.depth)]
         self.threads = threads
 
-    def __call__(self, sample: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`StackedDecoder`."""
+    def __call__(
+        self, sample: Tensor, patches: Tensor, pixels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`StackedVanilla.__call__`."""
+        members, n, n_pixels = patches.shape
+        grid, weight = self._grid.expand(members, -1, -1), 1.0
+        if pixels is not None:
+            grid, weight = self._grid[pixels], n_pixels / pixels.shape[1]
+            patches = patches.gather(2, pixels.unsqueeze(1).expand(-1, n, -1))
         with torch.enable_grad():
             leaf = sample.detach().requires_grad_()
             linear, offset = self._first_layer(leaf)
             each = self._together if self._at_once else self._in_turn
-            nll = each(linear, offset, patches)
+            nll = each(linear, offset, grid, patches)
             wanted = [leaf, *self._leaves.values()]
-            by_sample, *found = torch.autograd.grad(nll.sum() / patches.shape[1], wanted)
+            by_sample, *found = torch.autograd.grad(nll.sum() * (weight / n), wanted)
         torch._foreach_copy_(self._slopes, found)
-        return nll.detach(), by_sample
+        return nll.detach() * weight, by_sample
 
     def _first_layer(self, sample: Tensor) -> tuple[Tensor, Tensor]:
         """Map of the coordinates and first layer in one, (members, n, width, 2) and without 2.
@@ -76,13 +84,13 @@ class StackedSpatial:
         shifted = torch.baddbmm(bias, offset.reshape(members, n, 2), weight)
         return seen, torch.baddbmm(shifted, content, leaves["content.weight"].mT)
 
-    def _in_turn(self, linear: Tensor, offset: Tensor, patches: Tensor) -> Tensor:
+    def _in_turn(self, linear: Tensor, offset: Tensor, grid: Tensor, patches: Tensor) -> Tensor:
         """Summed over pixels and patches, (members,)."""
         settings = self._settings
         # Not by index: the slope of a part would be as large as the whole.
         hidden = [self._of_members(name) for name in self._layers]
         parts = zip(
-            *(linear.unbind(), offset.unbind(), patches.unbind()),
+            *(linear.unbind(), offset.unbind(), grid.unbind(), patches.unbind()),
             *(self._of_members("out"), *hidden),
             strict=True,
         )
@@ -92,7 +100,7 @@ class StackedSpatial:
                 own_offset,
                 own_hidden,
                 out,
-                self._grid,
+                own_grid,
                 pixels,
                 likelihood=settings.likelihood,
                 gaussian_sd=settings.gaussian_sd,
@@ -100,7 +108,7 @@ class StackedSpatial:
                 precision=settings.precision,
                 threads=self.threads,
             ).total
-            for own_linear, own_offset, pixels, out, *own_hidden in parts
+            for own_linear, own_offset, own_grid, pixels, out, *own_hidden in parts
         ]
         return torch.stack(losses)
 
@@ -109,16 +117,18 @@ class StackedSpatial:
         weight, bias = (self._leaves[f"{layer}.{part}"].unbind() for part in ("weight", "bias"))
         return list(zip(weight, bias, strict=True))
 
-    def _together(self, linear: Tensor, offset: Tensor, patches: Tensor) -> Tensor:
+    def _together(self, linear: Tensor, offset: Tensor, grid: Tensor, patches: Tensor) -> Tensor:
         """The same; products are taken of bf16 numbers where the settings say so."""
         leaves, settings = self._leaves, self._settings
         members, n, _ = patches.shape
         dtype = torch.bfloat16 if settings.precision == "bf16" else offset.dtype
-        first = torch.tanh(self._grid @ linear.mT + offset.unsqueeze(2))
-        h = first.reshape(members, -1, offset.shape[2]).to(dtype)
+        pose = torch.cat([linear.mT, offset.unsqueeze(2)], dim=2)
+        # In place: an array of all pixels of all members is what the memory and its speed limit.
+        first = torch.matmul(functional.pad(grid, (0, 1), value=1.0).unsqueeze(1), pose).tanh_()
+        h = first.view(members, -1, offset.shape[2]).to(dtype)
         for layer in self._layers:
             bias, weight = leaves[f"{layer}.bias"].to(dtype), leaves[f"{layer}.weight"].to(dtype)
-            h = torch.baddbmm(bias.unsqueeze(1), h, weight.mT).tanh()
+            h = torch.baddbmm(bias.unsqueeze(1), h, weight.mT).tanh_()
         # The last layer has one unit: no product of matrices would be worth its rounding.
         logits = h.to(offset.dtype) @ leaves["out.weight"].mT + leaves["out.bias"].unsqueeze(1)
         logits = logits.view(members, n, -1)

@@ -1,6 +1,7 @@
 """Weights of several models side by side, their slopes, and the Adam that moves them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor
 
 __all__ = ["Layer", "Scratch", "Stack"]
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+# Numbers per block of threads on a GPU. Torch gives a block up to 65,536 numbers of an array: a
+# small stack would keep a single multiprocessor busy.
+_SHARE = 2**14
 
 
 class Layer(NamedTuple):
@@ -53,31 +56,56 @@ class Scratch:
 class Stack:
     """Everything that one Adam moves, in one array, as Adam works element by element.
 
+    Nothing here waits for the device, and every array stays where it is.
+
     Args:
-        values: (members, ...) of every weight by its name in a single model.
+        values: (members, ...) of every weight by its name in a single model, on the device.
     """
 
     def __init__(self, values: Mapping[str, Tensor]) -> None:
-        self._flat = torch.cat([value.reshape(-1) for value in values.values()])
-        self._flat.grad = torch.zeros_like(self._flat)
         self._shapes = {name: value.shape for name, value in values.items()}
-        self._adam = torch.optim.Adam([self._flat], fused=True)
-        self.values = self._views(self._flat)
-        self.slopes = self._views(self._flat.grad)
+        like = next(iter(values.values()))
+        rooms = [_room(shape.numel()) for shape in self._shapes.values()]
+        self._starts = [0, *accumulate(rooms)]
+        # Weights, slopes, running mean of slopes and of their squares, weights that were good.
+        self._arrays = [like.new_zeros(self._starts[-1]) for _ in range(5)]
+        views = [self._views(array) for array in self._arrays]
+        self.values, self.slopes, *_, self._good = views
+        for name, value in values.items():
+            self.values[name].copy_(value)
+        self.remember(like.new_ones(len(like), dtype=torch.bool))
+        self._steps = like.new_zeros(())
+        share = _SHARE if like.is_cuda else self._starts[-1]
+        self._adam = [list(torch.split(array, share)) for array in self._arrays[:4]]
 
     def layer(self, name: str) -> Layer:
         """The linear layer of this name."""
         weight, bias = f"{name}.weight", f"{name}.bias"
         return Layer(self.values[weight], self.values[bias], self.slopes[weight], self.slopes[bias])
 
-    def step(self, learning_rate: float) -> None:
-        """Move all weights by their slopes."""
-        self._adam.param_groups[0]["lr"] = learning_rate
-        self._adam.step()
+    def step(self, learning_rate: Tensor) -> None:
+        """Move all weights by their slopes: :class:`torch.optim.Adam` with its defaults.
 
-    def member(self, position: int) -> dict[str, Tensor]:
-        """A copy of the weights of one member."""
-        return {name: value[position].clone() for name, value in self.values.items()}
+        Args:
+            learning_rate: (), on the device.
+        """
+        self._steps.add_(1)
+        weights, slopes, means, squares = self._adam
+        torch._fused_adam_(
+            weights,
+            slopes,
+            means,
+            squares,
+            [],
+            [self._steps] * len(weights),
+            lr=learning_rate,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=0,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def finite(self) -> Tensor:
         """Whether all weights of a member are, (members,)."""
@@ -85,23 +113,34 @@ class Stack:
         sums = [value.flatten(1).sum(1) for value in self.values.values()]
         return torch.stack(sums).isfinite().all(0)
 
+    def remember(self, good: Tensor) -> None:
+        """Keep the weights that some members have now, (members,), in place of what was kept."""
+        for name, value in self.values.items():
+            which, kept = good.view(-1, *[1] * (value.dim() - 1)), self._good[name]
+            torch.where(which, value, kept, out=kept)
+
+    def member(self, position: int) -> dict[str, Tensor]:
+        """A copy of what was last kept of one member."""
+        return {name: value[position].clone() for name, value in self._good.items()}
+
     def part(self, positions: Sequence[int]) -> "Stack":
-        """Some of the members, with what Adam remembers of them."""
+        """Some of the members, with what Adam remembers of them and what was kept."""
         chosen = list(positions)
         part = Stack({name: value[chosen] for name, value in self.values.items()})
-        memory = self._adam.state.get(self._flat)
-        if memory:  # nothing before the first step
-            part._adam.state[part._flat] = {"step": memory["step"].clone()} | {
-                name: torch.cat(
-                    [value[chosen].reshape(-1) for value in self._views(memory[name]).values()]
-                )
-                for name in _MOMENTS
-            }
+        for mine, theirs in zip(self._arrays, part._arrays, strict=True):
+            views = part._views(theirs)
+            for name, value in self._views(mine).items():
+                views[name].copy_(value[chosen])
+        part._steps.copy_(self._steps)
         return part
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
-        parts = torch.split(flat, [shape.numel() for shape in self._shapes.values()])
         return {
-            name: part.view(shape)
-            for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
+            name: flat[start : start + shape.numel()].view(shape)
+            for (name, shape), start in zip(self._shapes.items(), self._starts, strict=False)
         }
+
+
+def _room(numbers: int) -> int:
+    """Numbers that an array takes up so that the next one begins at a multiple of 16 bytes."""
+    return -(-numbers // 4) * 4

@@ -1,71 +1,53 @@
 """Members side by side: every operation of a step is done once for all of them.
 
 A step of one small model is a hundred small operations, each of which costs more to start than to
-do; and the gradients of encoder and vanilla decoder need no recorded graph.
+do; and the gradients of encoder and vanilla decoder need no recorded graph. On a GPU, a whole epoch
+is one CUDA graph: the host puts in the random numbers, starts it, and waits for the losses.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vaeopt.core.seeds import Seeds
-from vaeopt.kernels.elbo import fast as elbo
+from vaeopt.kernels.graphs import Captured
 from vaeopt.stages.vae.model import build
-from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers.base import Draws, Job, few_threads
-from vaeopt.stages.vae.trainers.networks import StackedEncoder, StackedVanilla
-from vaeopt.stages.vae.trainers.spatial import StackedSpatial
+from vaeopt.stages.vae.trainers.base import Draws, Epoch, Job, few_threads
+from vaeopt.stages.vae.trainers.epoch import StackedEpoch, Task
 from vaeopt.stages.vae.trainers.stack import Scratch, Stack
 
-__all__ = ["StackedDecoder", "StackedTrainer"]
-
-
-class StackedDecoder(Protocol):
-    """The decoders of all members."""
-
-    def __call__(self, sample: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and slopes; those of the weights are left in the stack.
-
-        Args:
-            sample: (members, n, n_latents).
-            patches: (members, n, n_pixels).
-
-        Returns:
-            NLL summed over pixels and patches (members,) [nats]; slope of its mean over patches
-            by the sample.
-        """
+__all__ = ["StackedTrainer"]
 
 
 class StackedTrainer:
     """Trains all members in one stacked step.
 
     Args:
-        job: settings (steps look at all pixels), patches on the device that trains, and seeds.
+        jobs: of equal settings and windows, and with equally many patches.
         at_once: see :class:`StackedSpatial`.
         group: so many members per stack, and stacks one after the other: on a processor, as many
             as its cache holds the weights of; 0: one stack.
     """
 
-    def __init__(self, job: Job, *, at_once: bool = False, group: int = 0) -> None:
-        scratch = Scratch(job.data)
-        every = range(len(job.seeds))
-        size = group or len(every)
+    def __init__(self, *jobs: Job, at_once: bool = False, group: int = 0) -> None:
+        first, (pool, starts) = jobs[0], _pool([job.data for job in jobs])
+        settings = first.settings
+        if settings.precision == "auto" and pool.is_cuda:
+            settings = settings.model_copy(update={"precision": "bf16"})
+        task = Task(settings, pool, len(first.data), first.size_px, at_once, Scratch(pool))
+        every = [
+            _Member(seeds, Draws(settings, seeds), start)
+            for job, start in zip(jobs, starts, strict=True)
+            for seeds in job.seeds
+        ]
+        numbers, size = range(len(every)), group or len(every)
         self._groups = [
-            _Group(
-                job.settings,
-                job.data,
-                job.size_px,
-                job.seeds,
-                every[i : i + size],
-                scratch,
-                at_once,
-            )
+            _Group(task, {number: every[number] for number in numbers[i : i + size]})
             for i in range(0, len(every), size)
         ]
-        self._kept = {member: self._copy(member) for member in every}
 
     def epoch(self, members: Sequence[int], learning_rate: float) -> list[float]:
         """See :class:`Trainer`."""
@@ -73,51 +55,46 @@ class StackedTrainer:
         for group in self._groups:
             group.keep([member for member in group.members if member in members])
             losses += group.epoch(learning_rate)
-        for member, loss in zip(members, losses, strict=True):
-            if np.isfinite(loss):
-                self._kept[member] = self._copy(member)
         return losses
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """See :class:`Trainer`."""
-        return self._kept[member]
-
-    def _copy(self, member: int) -> dict[str, Tensor]:
         group = next(group for group in self._groups if member in group.members)
-        return group.stack.member(group.members.index(member))
+        return group.stack.member(list(group.members).index(member))
+
+
+class _Member(NamedTuple):
+    """What is its own."""
+
+    seeds: Seeds
+    draws: Draws
+    first_row: int
 
 
 class _Group:
     """One stack of members."""
 
-    def __init__(
-        self,
-        settings: VaeSettings,
-        data: Tensor,
-        size_px: int,
-        seeds: Sequence[Seeds],
-        members: Sequence[int],
-        scratch: Scratch,
-        at_once: bool,
-    ) -> None:
-        self.members = list(members)
-        self._settings, self._data, self._size_px = settings, data, size_px
-        self._scratch, self._at_once = scratch, at_once
-        self._draws = [Draws(settings, seeds[member]) for member in members]
+    def __init__(self, task: Task, members: Mapping[int, _Member]) -> None:
+        self.members = dict(members)
+        """by their numbers in the trainer, in the order of the stack"""
+        self._task = task
+        self._ahead: list[Epoch] = []
         states = [
-            build(settings, size_px, seed=seeds[member].integer("vae-weights")).state_dict()
-            for member in members
+            build(
+                task.settings, task.size_px, seed=member.seeds.integer("vae-weights")
+            ).state_dict()
+            for member in members.values()
         ]
         weights = {name: torch.stack([state[name] for state in states]) for name in states[0]}
-        self._put(Stack({name: value.to(data.device) for name, value in weights.items()}))
+        self._put(Stack({name: value.to(task.pool.device) for name, value in weights.items()}))
 
-    def keep(self, members: list[int]) -> None:
+    def keep(self, members: Sequence[int]) -> None:
         """Only these go on; what the others have learnt is forgotten."""
-        if members == self.members:
+        if list(members) == list(self.members):
             return
-        positions = [self.members.index(member) for member in members]
-        self.members = members
-        self._draws = [self._draws[position] for position in positions]
+        positions = [list(self.members).index(member) for member in members]
+        self.members = {member: self.members[member] for member in members}
+        self._ahead = [self._ahead[position] for position in positions] if self._ahead else []
         if members:
             self._put(self.stack.part(positions))
 
@@ -126,54 +103,35 @@ class _Group:
         """One epoch of each member."""
         if not self.members:
             return []
-        data = self._data
-        n, device = len(data), data.device
-        # One copy of all members each: nothing else waits for the host within an epoch.
-        drawn = [draws.epoch(*data.shape) for draws in self._draws]
-        order = torch.stack([epoch.order for epoch in drawn]).to(device)
-        noise = torch.stack([epoch.noise for epoch in drawn]).to(device)
-        total = torch.zeros(len(self.members), device=device)
-        size = self._settings.batch_size
-        with few_threads(self._settings, device) as threads:
-            self._threads(threads)
-            batches = torch.split(order, size, 1), torch.split(noise, size, 1)
-            for rows, draws in zip(*batches, strict=True):
-                total += self._step(rows, draws, learning_rate)
-        losses = torch.where(self.stack.finite(), total / n, torch.nan)
-        return [float(loss) for loss in losses.tolist()]
+        device = self._task.pool.device
+        self._epoch.fill(self._ahead or self._draw(), learning_rate)
+        with few_threads(self._task.settings, device) as threads:
+            self._epoch.use_threads(threads)
+            self._work()
+        if device.type == "cuda":  # it is still at work: meanwhile, what the next epoch will need
+            self._ahead = self._draw()
+        losses: list[float] = self._epoch.losses.tolist()  # waits for the device, nothing else does
+        return losses
 
-    def _step(self, rows: Tensor, noise: Tensor, learning_rate: float) -> Tensor:
-        """Loss of a batch of each member before the step, summed over patches, (members,)."""
-        settings, (members, n) = self._settings, rows.shape
-        patches = self._scratch("patches", members, n, self._data.shape[1])
-        torch.index_select(self._data, 0, rows.reshape(-1), out=patches.view(members * n, -1))
-        mean, std = self._encoder.forward(patches)
-        sample = torch.addcmul(mean, std, noise)
-        nll, by_mean = self._decoder(sample, patches)
-        kappa = settings.kl_scale * self._size_px**2
-        by_std = by_mean * noise
-        if settings.kl_estimator == "analytic":
-            kl = elbo.kl_gaussian(mean, std)
-            by_mean.add_(mean, alpha=kappa / n)
-            by_std.add_(std - 1 / std, alpha=kappa / n)
-        else:
-            kl = elbo.kl_sampled(sample, noise, std)
-            by_mean.add_(sample, alpha=kappa / n)
-            by_std.addcmul_(sample, noise, value=kappa / n).sub_(1 / std, alpha=kappa / n)
-        self._encoder.backward(by_mean, by_std)
-        self.stack.step(learning_rate)
-        return nll + kappa * kl.sum((1, 2))
+    @property
+    def stack(self) -> Stack:
+        """Weights of the members."""
+        return self._epoch.stack
+
+    def _draw(self) -> list[Epoch]:
+        n, n_pixels = self._task.n_patches, self._task.pool.shape[1]
+        return [member.draws.epoch(n, n_pixels) for member in self.members.values()]
 
     def _put(self, stack: Stack) -> None:
-        settings, scratch = self._settings, self._scratch
-        self.stack = stack
-        self._encoder = StackedEncoder(stack, settings, scratch)
-        self._decoder: StackedSpatial | StackedVanilla
-        if settings.invariances:
-            self._decoder = StackedSpatial(stack, settings, self._size_px, at_once=self._at_once)
-        else:
-            self._decoder = StackedVanilla(stack, settings, scratch)
+        rows = [member.first_row for member in self.members.values()]
+        self._epoch = StackedEpoch(self._task, stack, rows)
+        self._work = Captured(self._epoch.run, self._task.pool.device)
 
-    def _threads(self, threads: int) -> None:
-        if isinstance(self._decoder, StackedSpatial):
-            self._decoder.threads = threads
+
+def _pool(parts: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    """The patches of all jobs in one array, and where those of each job begin."""
+    different = {id(part): part for part in parts}
+    ends = accumulate(len(part) for part in different.values())
+    starts = dict(zip(different, [0, *ends], strict=False))
+    together = parts[0] if len(different) == 1 else torch.cat(list(different.values()))
+    return together, [starts[id(part)] for part in parts]
