@@ -31,6 +31,8 @@ class Task:
     at_once: bool
     """see :class:`StackedSpatial`"""
     scratch: Scratch
+    records: bool
+    """whether the device replays epochs while the host is free"""
 
 
 class StackedEpoch:

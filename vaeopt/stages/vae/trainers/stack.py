@@ -75,7 +75,7 @@ class Stack:
             self.values[name].copy_(value)
         self.remember(like.new_ones(len(like), dtype=torch.bool))
         self._steps = like.new_zeros(())
-        share = _SHARE if like.is_cuda else self._starts[-1]
+        share = self._starts[-1] if like.device.type == "cpu" else _SHARE
         self._adam = [list(torch.split(array, share)) for array in self._arrays[:4]]
 
     def layer(self, name: str) -> Layer:

@@ -21,6 +21,10 @@ from vaeopt.stages.vae.trainers.stack import Scratch, Stack
 
 __all__ = ["StackedTrainer"]
 
+# Members that leave a stack on a GPU stay in it until so many of it are left: to record an epoch
+# anew takes the host as long as two epochs without a graph.
+_WORTH = 3 / 4
+
 
 class StackedTrainer:
     """Trains all members in one stacked step.
@@ -34,10 +38,18 @@ class StackedTrainer:
 
     def __init__(self, *jobs: Job, at_once: bool = False, group: int = 0) -> None:
         first, (pool, starts) = jobs[0], _pool([job.data for job in jobs])
-        settings = first.settings
-        if settings.precision == "auto" and pool.is_cuda:
+        settings, device = first.settings, pool.device.type
+        if settings.precision == "auto" and device != "cpu":
             settings = settings.model_copy(update={"precision": "bf16"})
-        task = Task(settings, pool, len(first.data), first.size_px, at_once, Scratch(pool))
+        task = Task(
+            settings=settings,
+            pool=pool,
+            n_patches=len(first.data),
+            size_px=first.size_px,
+            at_once=at_once,
+            scratch=Scratch(pool),
+            records=device == "cuda",
+        )
         every = [
             _Member(seeds, Draws(settings, seeds), start)
             for job, start in zip(jobs, starts, strict=True)
@@ -60,7 +72,7 @@ class StackedTrainer:
     def weights(self, member: int) -> dict[str, Tensor]:
         """See :class:`Trainer`."""
         group = next(group for group in self._groups if member in group.members)
-        return group.stack.member(list(group.members).index(member))
+        return group.weights(member)
 
 
 class _Member(NamedTuple):
@@ -75,55 +87,57 @@ class _Group:
     """One stack of members."""
 
     def __init__(self, task: Task, members: Mapping[int, _Member]) -> None:
-        self.members = dict(members)
-        """by their numbers in the trainer, in the order of the stack"""
+        self.members = list(members)
+        """those that train, by their numbers in the trainer"""
         self._task = task
+        self._stacked = dict(members)  # in the order of the stack
         self._ahead: list[Epoch] = []
-        states = [
-            build(
-                task.settings, task.size_px, seed=member.seeds.integer("vae-weights")
-            ).state_dict()
-            for member in members.values()
-        ]
+        seeds = [member.seeds.integer("vae-weights") for member in members.values()]
+        states = [build(task.settings, task.size_px, seed=seed).state_dict() for seed in seeds]
         weights = {name: torch.stack([state[name] for state in states]) for name in states[0]}
         self._put(Stack({name: value.to(task.pool.device) for name, value in weights.items()}))
 
     def keep(self, members: Sequence[int]) -> None:
-        """Only these go on; what the others have learnt is forgotten."""
-        if list(members) == list(self.members):
+        """Only these go on; what the others have learnt may be forgotten."""
+        self.members = list(members)
+        most = len(self._stacked) * (_WORTH if self._task.records else 1)
+        if not members or len(members) == len(self._stacked) or len(members) > most:
             return
-        positions = [list(self.members).index(member) for member in members]
-        self.members = {member: self.members[member] for member in members}
+        positions = [list(self._stacked).index(member) for member in members]
+        self._stacked = {member: self._stacked[member] for member in members}
         self._ahead = [self._ahead[position] for position in positions] if self._ahead else []
-        if members:
-            self._put(self.stack.part(positions))
+        self._put(self.stack.part(positions))
 
     @torch.no_grad()
     def epoch(self, learning_rate: float) -> list[float]:
         """One epoch of each member."""
         if not self.members:
             return []
-        device = self._task.pool.device
         self._epoch.fill(self._ahead or self._draw(), learning_rate)
-        with few_threads(self._task.settings, device) as threads:
+        with few_threads(self._task.settings, self._task.pool.device) as threads:
             self._epoch.use_threads(threads)
             self._work()
-        if device.type == "cuda":  # it is still at work: meanwhile, what the next epoch will need
+        if self._task.records:  # the device is still at work
             self._ahead = self._draw()
-        losses: list[float] = self._epoch.losses.tolist()  # waits for the device, nothing else does
-        return losses
+        losses = self._epoch.losses.tolist()  # the host waits here, and nowhere else
+        found = dict(zip(self._stacked, losses, strict=True))
+        return [float(found[member]) for member in self.members]
+
+    def weights(self, member: int) -> dict[str, Tensor]:
+        """See :class:`Trainer`."""
+        return self.stack.member(list(self._stacked).index(member))
 
     @property
     def stack(self) -> Stack:
-        """Weights of the members."""
+        """Weights of the members, and of some that have left."""
         return self._epoch.stack
 
     def _draw(self) -> list[Epoch]:
         n, n_pixels = self._task.n_patches, self._task.pool.shape[1]
-        return [member.draws.epoch(n, n_pixels) for member in self.members.values()]
+        return [member.draws.epoch(n, n_pixels) for member in self._stacked.values()]
 
     def _put(self, stack: Stack) -> None:
-        rows = [member.first_row for member in self.members.values()]
+        rows = [member.first_row for member in self._stacked.values()]
         self._epoch = StackedEpoch(self._task, stack, rows)
         self._work = Captured(self._epoch.run, self._task.pool.device)
 
