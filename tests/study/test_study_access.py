@@ -49,7 +49,7 @@ def test_the_table_of_trials_says_why_some_have_no_values(
     with pytest.raises(KeyboardInterrupt):
         optimize(folder, progress=Halt(0, ctrl_c))
     with monkeypatch.context() as patch:
-        patch.setattr("vaeopt.study.optimize.walk", _broken)
+        patch.setattr("vaeopt.workflow.flow.encode", _broken)
         with pytest.raises(StudyError, match="5 trials failed in a row"):
             optimize(folder)
     study = optimize(folder, n_trials=1)
@@ -94,7 +94,7 @@ def test_metrics_without_names_are_numbered() -> None:
 def test_a_trial_comes_back_without_training(
     finished_folder: Path, study: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vaeopt.workflow.run.train_members", _broken)
+    monkeypatch.setattr("vaeopt.workflow.flow.train_each", _broken)
     for trial in study.trials:
         run = vo.load_trial(finished_folder, trial.number)
         assert list(rewards_of(settings_of(trial), run).values()) == trial.values
