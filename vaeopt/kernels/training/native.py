@@ -2,58 +2,20 @@
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from vaeopt.kernels.decoder.native import has_bf16
 from vaeopt.kernels.native import library
+from vaeopt.kernels.training.recipe import LIKELIHOODS, Recipe
 
-__all__ = ["Member", "Recipe", "runs", "train"]
+__all__ = ["Member", "runs", "train"]
 
-_LIKELIHOODS = ("bernoulli", "continuous-bernoulli", "gaussian")
 _SHAPE = "pixels width depth latent_dim spatial likelihood sampled_kl bf16 batch"
 _AMOUNTS = "gaussian_sd kl_weight rotation_sd translation_sd scale_sd"
 _ARRAYS = "weights first_moment second_moment order noise pixels"
 _CHUNK_BATCHES = 256  # between two of which Ctrl-C is heard
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Model and step. Spatial if there is an invariance, vanilla else."""
-
-    n_pixels: int
-    width: int
-    depth: int
-    latent_dim: int
-    likelihood: str
-    gaussian_sd: float
-    kl_weight: float
-    """what the KL of a patch is multiplied with"""
-    kl_sampled: bool
-    batch_size: int
-    bf16: bool = False
-    """products in the spatial decoder"""
-    rotation_sd: float = 0.0
-    """geometry per unit of code [rad]; 0: not an invariance of this model"""
-    translation_sd: float = 0.0
-    """the same [half windows]"""
-    scale_sd: float = 0.0
-    """the same [relative]"""
-    grid: Tensor = field(default_factory=lambda: torch.empty(0, 2))
-    """coordinates of the pixels, float32 (n_pixels, 2); of a vanilla model not used"""
-
-    @property
-    def is_spatial(self) -> bool:
-        """Whether pixels are decoded one by one."""
-        return max(self.rotation_sd, self.translation_sd, self.scale_sd) > 0
-
-    @property
-    def n_latents(self) -> int:
-        """Codes and content."""
-        codes = (self.rotation_sd > 0) + 2 * (self.translation_sd > 0) + (self.scale_sd > 0)
-        return codes + self.latent_dim
 
 
 class _Recipe(ctypes.Structure):
@@ -241,7 +203,7 @@ def _raw(recipe: Recipe) -> _Recipe:
         recipe.depth,
         recipe.latent_dim,
         recipe.is_spatial,
-        _LIKELIHOODS.index(recipe.likelihood),
+        LIKELIHOODS.index(recipe.likelihood),
         recipe.kl_sampled,
         recipe.bf16,
         recipe.batch_size,

@@ -1,0 +1,1 @@
+"""Whole epochs of many models on a GPU, in kernels written in Triton."""

@@ -1,0 +1,387 @@
+"""An epoch of many small models: four launches per step for all of them together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import triton
+from torch import Tensor
+
+from vaeopt.kernels.graphs import Captured, Inbox
+from vaeopt.kernels.training.gpu import encoder, spatial, vanilla
+from vaeopt.kernels.training.gpu.adam import adam
+from vaeopt.kernels.training.gpu.layout import Layout, slots
+from vaeopt.kernels.training.gpu.shares import share_out
+from vaeopt.kernels.training.recipe import LIKELIHOODS, Recipe
+
+__all__ = ["Draw", "Member", "Program", "unequal"]
+
+_PATCHES, _PIXELS = 2, 16  # of a tile: 32 columns are all that fits into registers at width 128
+_TILES = 8  # of an item, at most: larger ones would be hard to share out equally
+_BLOCK_PIXELS = 64
+_PARTS, _PARAMS = 16, 256  # of a program that sums slopes
+_BETAS = 0.9, 0.999
+_COLUMNS = 9
+_ACTIVE = 5
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model, what it starts from and what it learns from."""
+
+    recipe: Recipe
+    weights: Mapping[str, Tensor]
+    """named as in the model's ``state_dict``"""
+    patches: Tensor
+    """float32 (n, n_pixels) in [0, 1] on the device; members with the same patches share it"""
+    seen: int
+    """pixels that a step looks at"""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """All random numbers of an epoch of a member, on the CPU."""
+
+    order: Tensor
+    """int64 (n,), which patch comes when"""
+    noise: Tensor
+    """float32 (n, n_latents), standard normal, in that order"""
+    pixels: Tensor | None = None
+    """int64 (steps, seen), which pixels every step looks at; all of them where there is none"""
+
+
+def unequal(recipes: Sequence[Recipe]) -> list[str]:
+    """What must be equal in all recipes of a program and is not."""
+    names = ("width", "depth", "likelihood", "gaussian_sd", "kl_sampled", "batch_size", "bf16")
+    found = [name for name in names if len({getattr(recipe, name) for recipe in recipes}) > 1]
+    return found + ["is_spatial"] * (len({recipe.is_spatial for recipe in recipes}) > 1)
+
+
+class Program:
+    """Trains members side by side; windows, invariances, latents and KL weights may differ.
+
+    On a GPU, an epoch is one CUDA graph. Elsewhere the kernels run under Triton's interpreter
+    (``TRITON_INTERPRET=1`` before they are imported), which is for tests.
+
+    Args:
+        members: as many patches each; see :func:`unequal`.
+        programs: of the spatial decoder; as many as the GPU has multiprocessors if left out.
+        tile_patches: of the spatial decoder.
+
+    Raises:
+        ValueError: members that cannot train together.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], *, programs: int = 0, tile_patches: int = _PATCHES
+    ) -> None:
+        recipes = [member.recipe for member in members]
+        counts = {len(member.patches) for member in members}
+        if different := unequal(recipes) + ["patches"] * (len(counts) > 1):
+            raise ValueError(f"members of a program differ in {', '.join(different)}")
+        self._recipes, self._seen = recipes, [member.seen for member in members]
+        self._recipe, self._device = recipes[0], members[0].patches.device
+        self._n, self._batch = counts.pop(), min(recipes[0].batch_size, max(counts, default=1))
+        self._batch = min(recipes[0].batch_size, self._n)
+        self._steps = -(-self._n // self._batch)
+        self._layout = Layout.of(recipes)
+        self._programs = programs or _multiprocessors(self._device)
+        self._tile_patches = tile_patches
+        self._subsets = any(m.seen < m.recipe.n_pixels for m in members)
+        self._steps_done = 0
+        self._active: list[int] = []
+        self._allocate(members)
+        self._run = Captured(self._epoch, self._device)
+
+    def epoch(
+        self, draws: Mapping[int, Draw], *, learning_rate: float
+    ) -> dict[int, float]:
+        """One pass of some members over their patches.
+
+        Args:
+            draws: of each member that trains; one that is left out never comes back.
+            learning_rate: of Adam.
+
+        Returns:
+            Of each of them, the mean loss of a patch [nats]; nan where it or a weight is not finite.
+        """
+        if list(draws) != self._active:
+            self._activate(list(draws))
+        self._fill(draws, learning_rate)
+        self._run()
+        self._steps_done += self._steps
+        losses = self._losses.tolist()
+        return {member: losses[member] for member in draws}
+
+    def weights(self, member: int) -> dict[str, Tensor]:
+        """A copy of those after the last epoch of the member that had a finite result."""
+        row = self._kept[member].cpu()
+        return self._layout.unpack(self._recipes[member], row)
+
+    def _allocate(self, members: Sequence[Member]) -> None:
+        layout, device, count = self._layout, self._device, len(members)
+        n, batch, steps = self._n, self._batch, self._steps
+        width = max(16, triton.next_power_of_2(layout.width))
+        latents = max(16, triton.next_power_of_2(layout.latents))
+        self._wp, self._lp = width, latents
+        # Rows of a block: products need 16; more for many members, who are parallel already.
+        self._rows = 16 if count <= 8 else 32
+        self._blocks = -(-batch // self._rows)
+
+        def new(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        stride = layout.at_input + layout.width * layout.n_pixels
+        self._params, self._first, self._second, self._kept = new(4, count, stride).unbind()
+        rows = torch.zeros(count, stride)
+        for row, member in zip(rows, members, strict=True):
+            layout.pack(member.recipe, member.weights, row)
+        self._params.copy_(rows)
+        self._kept.copy_(rows)
+
+        self._data, data_starts = _side_by_side([member.patches for member in members])
+        if self._data.numel() >= 2**31:
+            raise ValueError("patches of all members together have more than 2^31 pixels")
+        windows = {m.recipe.n_pixels: m.recipe.grid for m in members}
+        self._grids, grid_starts = new(2), [0] * count
+        if layout.spatial:
+            self._grids, starts = _side_by_side(list(windows.values()))
+            by_window = dict(zip(windows, starts, strict=True))
+            grid_starts = [by_window[m.recipe.n_pixels] // 2 for m in members]
+            self._grids = self._grids.to(device)
+        self._splits = [-(-_blocks(m.seen) // _TILES) for m in members]
+        groups = -(-batch // self._tile_patches)
+        # A single small model has too few groups of patches to keep every program busy.
+        while sum(groups * splits for splits in self._splits) < 2 * self._programs and any(
+            splits < _blocks(m.seen) for m, splits in zip(members, self._splits, strict=True)
+        ):
+            self._splits = [
+                min(_blocks(m.seen), 2 * splits)
+                for m, splits in zip(members, self._splits, strict=True)
+            ]
+        table = torch.zeros(count, _COLUMNS, dtype=torch.int32)
+        for row, member in zip(range(count), members, strict=True):
+            n_pixels = member.recipe.n_pixels
+            head = (data_starts[row], n_pixels, grid_starts[row], member.seen, self._splits[row])
+            table[row] = torch.tensor([*head, 0, 0, 0, layout.size(n_pixels)])
+        self._table = table
+        self._members = table.to(device)
+        self._amounts, self._masks = (part.to(device) for part in self._constants())
+
+        self._order = Inbox((count, n), torch.int32, device)
+        self._noise = Inbox((count, n, latents), torch.float32, device)
+        self._rates = Inbox((steps, 2), torch.float32, device)
+        seen = max(self._seen) if layout.spatial else layout.n_pixels
+        dtype = torch.int32 if layout.spatial else torch.float32
+        self._pixels = Inbox((count, steps, seen) if self._subsets else (1, 1, 1), dtype, device)
+
+        splits = max(self._splits) if layout.spatial else 1
+        self._hidden = new(layout.depth, count, batch, width)
+        self._posterior = new(2, count, batch, latents)
+        self._nll, self._kl = new(splits, count, n), new(count, n)
+        self._row_slopes = new(count, self._blocks, stride - layout.pixel_slopes)
+        if layout.spatial:
+            self._pose = new(count, batch, 4, width)
+            self._by_pose = new(splits, count, batch, 4, width)
+            self._pixel_slopes = new(self._programs + count, layout.pixel_slopes)
+            self._first_segment = new(self._programs + 1, dtype=torch.int32)
+            self._segments = new(self._programs + count, 4, dtype=torch.int32)
+        else:
+            self._by_sample = new(count, batch, latents)
+            self._pixel_slopes = new(1, 1)
+        self._losses = new(count, dtype=torch.float64)
+
+    def _constants(self) -> tuple[Tensor, Tensor]:
+        """KL weight and prior sd of the codes, (members, 8); latents that are there."""
+        amounts = torch.zeros(len(self._recipes), 8)
+        masks = torch.zeros(len(self._recipes), self._lp)
+        for member, recipe in enumerate(self._recipes):
+            amounts[member, 0] = recipe.kl_weight
+            sd = (recipe.rotation_sd, recipe.translation_sd, recipe.scale_sd)
+            amounts[member, 4:7] = torch.tensor(sd)
+            masks[member, slots(recipe)] = 1
+        return amounts, masks
+
+    def _activate(self, active: list[int]) -> None:
+        """Only these go on; the pixels are shared out anew."""
+        self._active, table = active, self._table
+        table[:, _ACTIVE:8] = 0
+        table[active, _ACTIVE] = 1
+        if self._layout.spatial:
+            groups = -(-self._batch // self._tile_patches)
+            items = [0] * len(self._recipes)
+            for member in active:
+                items[member] = groups * self._splits[member]
+            blocks = [_blocks(seen) for seen in self._seen]
+            costs = [-(-b // s) for b, s in zip(blocks, self._splits, strict=True)]
+            shares = share_out(items, costs, self._programs)
+            for segment in reversed(shares.segments):
+                table[segment.member, 6] = segment.slot
+                table[segment.member, 7] += 1
+            self._first_segment.copy_(torch.tensor(shares.first_segment, dtype=torch.int32))
+            segments = torch.tensor([list(segment) for segment in shares.segments])
+            self._segments[: len(segments)] = segments.to(self._segments)
+        self._members.copy_(table)
+
+    def _fill(self, draws: Mapping[int, Draw], learning_rate: float) -> None:
+        """Random numbers and rates of the epoch to the device."""
+        every = range(len(self._recipes))
+        nothing = torch.zeros(self._n, dtype=torch.int32)
+        self._order.fill(
+            [draws[m].order.to(torch.int32) if m in draws else nothing for m in every]
+        )
+        noise = torch.zeros(len(self._recipes), self._n, self._lp)
+        for member, draw in draws.items():
+            noise[member][:, slots(self._recipes[member])] = draw.noise
+        self._noise.fill(noise.unbind())
+        if self._subsets:
+            self._pixels.fill([self._subset(m, draws.get(m)) for m in every])
+        steps = torch.arange(1, self._steps + 1, dtype=torch.float64) + self._steps_done
+        first, second = (1 - beta**steps for beta in _BETAS)
+        rates = torch.stack([learning_rate / first, 1 / second.sqrt()], 1)
+        self._rates.fill(rates.float().unbind())
+
+    def _subset(self, member: int, draw: Draw | None) -> Tensor:
+        """Numbers of the pixels of every step, or what each pixel counts; padded."""
+        n_pixels, inbox = self._recipes[member].n_pixels, self._pixels.tensor
+        steps, room = inbox.shape[1:]
+        padded = torch.zeros(steps, room, dtype=inbox.dtype)
+        chosen = None if draw is None else draw.pixels
+        if chosen is None:
+            every = torch.arange(n_pixels, dtype=torch.int32)
+            padded[:, :n_pixels] = every if self._layout.spatial else 1.0
+        elif self._layout.spatial:
+            padded[:, : chosen.shape[1]] = chosen.to(torch.int32)
+        else:
+            padded.scatter_(1, chosen, n_pixels / chosen.shape[1])
+        return padded
+
+    def _epoch(self) -> None:
+        """All that is done on the device."""
+        for step in range(self._steps):
+            self._step(step, min(self._batch, self._n - step * self._batch))
+        kl = self._kl.sum(1, dtype=torch.float64)
+        losses = (self._nll.sum((0, 2), dtype=torch.float64) + kl) / self._n
+        # A sum is not finite if one of its parts is not.
+        finite = losses.isfinite() & self._params.sum(1).isfinite()
+        self._losses.copy_(torch.where(finite, losses, torch.nan))
+        self._kept.copy_(torch.where(finite[:, None], self._params, self._kept))
+
+    def _step(self, step: int, n: int) -> None:
+        layout, recipe, count = self._layout, self._recipe, len(self._recipes)
+        kind, sd = LIKELIHOODS.index(recipe.likelihood), recipe.gaussian_sd
+        stride = self._params.shape[1]
+        shape = {
+            "PARAMS": stride,
+            "COLUMNS": _COLUMNS,
+            "N_PATCHES": self._n,
+            "BATCH": self._batch,
+            "N_MEMBERS": count,
+            "WIDTH": layout.width,
+            "WP": self._wp,
+            "DEPTH": layout.depth,
+        }
+        rows = {
+            "LATENTS": layout.latents,
+            "LP": self._lp,
+            "ROWS": self._rows,
+            "BLOCK": _BLOCK_PIXELS,
+        }
+        places = {
+            "SPATIAL": layout.spatial,
+            "KL_SAMPLED": recipe.kl_sampled,
+            "AT_FIRST": layout.at_first,
+            "AT_HEADS": layout.at_heads,
+            "AT_HIDDEN": layout.at_hidden,
+            "AT_INPUT": layout.at_input,
+        }
+        order, noise = self._order.tensor, self._noise.tensor
+        known = (self._params, self._members)
+        own = (self._amounts, self._masks, self._data, order, noise)
+        by_block = (count, self._blocks)
+        pose = self._pose if layout.spatial else self._posterior
+        encoder.forward[by_block](
+            *(*known, *own, self._hidden, self._posterior, pose, self._kl, step, n),
+            **(shape | rows | places),
+            num_warps=4,
+        )
+        if layout.spatial:
+            spatial.decode[(self._programs,)](
+                *(*known, self._data, self._grids, order, self._pixels.tensor, pose),
+                *(self._by_pose, self._nll, self._pixel_slopes),
+                *(self._first_segment, self._segments, step, n, sd),
+                **shape,
+                SEEN=self._pixels.tensor.shape[2],
+                STEPS=self._steps,
+                SLOPES=layout.pixel_slopes,
+                BP=self._tile_patches,
+                BX=_PIXELS,
+                KIND=kind,
+                SUBSETS=self._subsets,
+                NARROW=recipe.bf16,
+                PRECISION="tf32" if recipe.bf16 else "tf32x3",
+                BY_POSE="tf32" if recipe.bf16 else "tf32x3",
+                APPROXIMATE=recipe.bf16 and self._device.type == "cuda",
+                num_warps=8,
+                num_stages=1,
+            )
+            by_pose, by_sample = self._by_pose, self._posterior
+        else:
+            vanilla.decode[by_block](
+                *(*known, self._masks, self._data, order, self._pixels.tensor, noise),
+                *(self._posterior, self._by_sample, self._nll, self._row_slopes, step, n, sd),
+                **(shape | rows),
+                PIXELS=self._pixels.tensor.shape[2],
+                STEPS=self._steps,
+                SLOPES=self._row_slopes.shape[2],
+                KIND=kind,
+                SUBSETS=self._subsets,
+                AT_OUT=layout.at_out,
+                num_warps=4,
+            )
+            by_pose, by_sample = self._posterior, self._by_sample
+        encoder.backward[by_block](
+            *(*known, *own, self._hidden, self._posterior, by_pose, by_sample),
+            *(self._row_slopes, step, n),
+            **(shape | rows | places),
+            SLOPES=self._row_slopes.shape[2],
+            SKIPPED=layout.pixel_slopes,
+            num_warps=4,
+        )
+        adam[(count, triton.cdiv(stride, _PARAMS))](
+            *(self._params, self._first, self._second, self._members, self._rates.tensor),
+            *(self._pixel_slopes, self._row_slopes, step),
+            PARAMS=stride,
+            COLUMNS=_COLUMNS,
+            PIXEL_SLOPES=layout.pixel_slopes,
+            ROW_SLOPES=self._row_slopes.shape[2],
+            BLOCKS=self._blocks,
+            PARTS=_PARTS,
+            BLOCK=_PARAMS,
+            num_warps=4,
+        )
+
+
+def _blocks(seen: int) -> int:
+    """Tiles along the pixels of a patch."""
+    return -(-seen // _PIXELS)
+
+
+def _side_by_side(arrays: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    """All different ones in one flat array, and where each of them begins."""
+    starts: dict[int, int] = {}
+    different: list[Tensor] = []
+    size = 0
+    for array in arrays:
+        if array.data_ptr() not in starts:
+            starts[array.data_ptr()] = size
+            different.append(array.reshape(-1))
+            size += array.numel()
+    flat = different[0] if len(different) == 1 else torch.cat(different)
+    return flat, [starts[array.data_ptr()] for array in arrays]
+
+
+def _multiprocessors(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 3
+    return torch.cuda.get_device_properties(device).multi_processor_count

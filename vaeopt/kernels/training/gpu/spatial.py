@@ -1,0 +1,200 @@
+"""Loss and gradients of the spatial decoders of all members, pixel by pixel, in one launch.
+
+A tile is BP patches by BX pixels: its rows are decoded together. Coordinates go in; the losses, the
+slopes of the first layer by patch and those of the weights come out. Nothing that belongs to a
+pixel is ever written to memory.
+
+The first layer of patch p at grid point g is A_p g + c_p. For all rows of a tile that is one
+product of matrices: a row of ``places`` holds (g_x, g_y, 1, 0) in the columns of its own patch, and
+``pose`` has the rows (A_p0, A_p1, c_p, unused) of each patch.
+"""
+
+import triton
+import triton.language as tl
+
+from vaeopt.kernels.training.gpu.functions import likelihood, slope, tanh
+
+__all__ = ["decode"]
+
+
+@triton.jit(do_not_specialize=["step", "n"])
+def decode(
+    params,
+    members,
+    data,
+    grids,
+    order,
+    subsets,
+    pose,
+    by_pose,
+    nll,
+    slopes,
+    first_segment,
+    segments,
+    step,
+    n,
+    gaussian_sd,
+    PARAMS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    N_PATCHES: tl.constexpr,
+    BATCH: tl.constexpr,
+    N_MEMBERS: tl.constexpr,
+    SEEN: tl.constexpr,
+    STEPS: tl.constexpr,
+    SLOPES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    WP: tl.constexpr,
+    DEPTH: tl.constexpr,
+    BP: tl.constexpr,
+    BX: tl.constexpr,
+    KIND: tl.constexpr,
+    SUBSETS: tl.constexpr,
+    NARROW: tl.constexpr,
+    PRECISION: tl.constexpr,
+    BY_POSE: tl.constexpr,
+    APPROXIMATE: tl.constexpr,
+):
+    """One step of all members.
+
+    Args:
+        params: (members, PARAMS); see ``layout.py``, spatial.
+        members: int32 (members, COLUMNS): data_start, n_pixels, grid_start, seen, splits.
+        data: patches of all members, flat.
+        grids: coordinates of the pixels of all windows, flat.
+        order: int32 (members, N_PATCHES), which patch comes when.
+        subsets: int32 (members, STEPS, SEEN), which pixels a step looks at; if SUBSETS.
+        pose: (members, BATCH, 4, WP).
+        by_pose: (splits, members, BATCH, 4, WP), out: parts of the slopes by the pose.
+        nll: (splits, members, N_PATCHES), out: parts of the losses [nats].
+        slopes: (slots, SLOPES), out: parts of the slopes of hidden layers and last layer.
+        first_segment: int32 (programs + 1), into ``segments``.
+        segments: int32 (segments, 4): member, first item, items, slot. An item is a group of BP
+            patches and a share of its pixels.
+        step: of the epoch.
+        n: patches of this step.
+        gaussian_sd: of the Gaussian likelihood.
+    """
+    NUMBERS: tl.constexpr = tl.bfloat16 if NARROW else tl.float32
+    columns = tl.arange(0, BP * BX)
+    own_patch, own_pixel = columns // BX, columns % BX
+    patches = tl.arange(0, BP)
+    places = tl.arange(0, 4 * BP)
+    place_patch, part = places // 4, places % 4
+    units = tl.arange(0, WP)
+    real = units < WIDTH
+
+    program = tl.program_id(0)
+    for segment in range(tl.load(first_segment + program), tl.load(first_segment + program + 1)):
+        entry = segments + 4 * segment
+        member = tl.load(entry)
+        first_item = tl.load(entry + 1)
+        n_items = tl.load(entry + 2)
+        table = members + member * COLUMNS
+        data_start = tl.load(table)
+        n_pixels = tl.load(table + 1)
+        grid_start = tl.load(table + 2)
+        seen = tl.load(table + 3)
+        splits = tl.load(table + 4)
+        weight = n_pixels.to(tl.float32) / seen
+        scale = weight / n
+
+        own = params + member.to(tl.int64) * PARAMS
+        square = units[:, None] * WIDTH + units[None, :]
+        in_square = real[:, None] & real[None, :]
+        w1 = tl.load(own + square, mask=in_square, other=0.0).to(NUMBERS)
+        biases = own + DEPTH * WIDTH * WIDTH
+        b1 = tl.load(biases + units, mask=real, other=0.0)
+        if DEPTH == 2:
+            w2 = tl.load(own + WIDTH * WIDTH + square, mask=in_square, other=0.0).to(NUMBERS)
+            b2 = tl.load(biases + WIDTH + units, mask=real, other=0.0)
+        out = biases + DEPTH * WIDTH
+        w_out = tl.load(out + units, mask=real, other=0.0)
+        b_out = tl.load(out + WIDTH)
+
+        by_w1 = tl.zeros((WP, WP), tl.float32)
+        by_b1 = tl.zeros((WP,), tl.float32)
+        if DEPTH == 2:
+            by_w2 = tl.zeros((WP, WP), tl.float32)
+            by_b2 = tl.zeros((WP,), tl.float32)
+        by_w_out = tl.zeros((WP,), tl.float32)
+        by_b_out = tl.zeros((BP * BX,), tl.float32)
+
+        blocks = (seen + BX - 1) // BX
+        share = (blocks + splits - 1) // splits
+        for item in range(first_item, first_item + n_items):
+            first_patch = item // splits * BP
+            split = item % splits
+            pose_row = (member * BATCH + first_patch) * 4 + places[None, :]
+            in_batch = (first_patch + place_patch[None, :] < n) & (part[None, :] < 3)
+            p = tl.load(pose + pose_row * WP + units[:, None], mask=in_batch, other=0.0)
+            at = member * N_PATCHES + step * BATCH + first_patch
+            here = first_patch + own_patch < n
+            index = tl.load(order + at + own_patch, mask=here, other=0) * n_pixels
+            by_p = tl.zeros((WP, 4 * BP), tl.float32)
+            losses = tl.zeros((BP * BX,), tl.float32)
+            for block in range(split * share, tl.minimum((split + 1) * share, blocks)):
+                pixel = block * BX + own_pixel
+                valid = here & (pixel < seen)
+                if SUBSETS:
+                    subset = subsets + (member * STEPS + step) * SEEN
+                    pixel = tl.load(subset + pixel, mask=pixel < seen, other=0)
+                coordinate = grids + 2 * (grid_start + pixel)
+                g_x = tl.load(coordinate, mask=valid, other=0.0)
+                g_y = tl.load(coordinate + 1, mask=valid, other=0.0)
+                x = tl.load(data + data_start + index + pixel, mask=valid, other=0.0)
+                place = tl.where(part[:, None] == 0, g_x[None, :], g_y[None, :])
+                place = tl.where(part[:, None] == 2, 1.0, place)
+                mine = (place_patch[:, None] == own_patch[None, :]) & (part[:, None] < 3)
+                place = tl.where(mine, place, 0.0)
+
+                h0 = tanh(tl.dot(p, place, input_precision="tf32x3"), APPROXIMATE).to(NUMBERS)
+                a = tl.dot(w1, h0, input_precision=PRECISION) + b1[:, None]
+                h1 = tanh(a, APPROXIMATE).to(NUMBERS)
+                if DEPTH == 2:
+                    a = tl.dot(w2, h1, input_precision=PRECISION) + b2[:, None]
+                    last = tanh(a, APPROXIMATE)
+                else:
+                    last = h1.to(tl.float32)
+                logits = tl.sum(last * w_out[:, None], 0) + b_out
+                losses += tl.where(valid, likelihood(x, logits, KIND, gaussian_sd), 0.0)
+                by_logit = tl.where(valid, slope(x, logits, KIND, gaussian_sd) * scale, 0.0)
+
+                by_b_out += by_logit
+                by_w_out += tl.sum(last * by_logit[None, :], 1)
+                d = by_logit[None, :] * w_out[:, None] * (1 - last * last)
+                if DEPTH == 2:
+                    by_b2 += tl.sum(d, 1)
+                    narrow = d.to(NUMBERS)
+                    by_w2 = tl.dot(narrow, tl.trans(h1), by_w2, input_precision=PRECISION)
+                    value = h1.to(tl.float32)
+                    d = tl.dot(tl.trans(w2), narrow, input_precision=PRECISION)
+                    d *= 1 - value * value
+                by_b1 += tl.sum(d, 1)
+                narrow = d.to(NUMBERS)
+                by_w1 = tl.dot(narrow, tl.trans(h0), by_w1, input_precision=PRECISION)
+                value = h0.to(tl.float32)
+                d = tl.dot(tl.trans(w1), narrow, input_precision=PRECISION) * (1 - value * value)
+                by_p = tl.dot(d, tl.trans(place), by_p, input_precision=BY_POSE)
+            by_pose_row = ((split * N_MEMBERS + member) * BATCH + first_patch) * 4 + places[None, :]
+            in_pose = first_patch + place_patch[None, :] < BATCH
+            by_pose_at = by_pose_row.to(tl.int64) * WP + units[:, None]
+            tl.store(by_pose + by_pose_at, by_p, mask=in_pose)
+            by_patch = tl.sum(tl.reshape(losses, (BP, BX)), 1) * weight
+            nll_at = split * N_MEMBERS * N_PATCHES + at + patches
+            tl.store(nll + nll_at, by_patch, mask=first_patch + patches < n)
+
+        # Addresses that are known before the loop would sit in registers all the way through it.
+        slot = tl.load(entry + 3)
+        again = units + tl.minimum(slot, 0)
+        square = again[:, None] * WIDTH + again[None, :]
+        in_square = (again[:, None] < WIDTH) & (again[None, :] < WIDTH)
+        part_of = slopes + slot.to(tl.int64) * SLOPES
+        tl.store(part_of + square, by_w1, mask=in_square)
+        part_of_biases = part_of + DEPTH * WIDTH * WIDTH
+        tl.store(part_of_biases + units, by_b1, mask=real)
+        if DEPTH == 2:
+            tl.store(part_of + WIDTH * WIDTH + square, by_w2, mask=in_square)
+            tl.store(part_of_biases + WIDTH + units, by_b2, mask=real)
+        part_of_out = part_of_biases + DEPTH * WIDTH
+        tl.store(part_of_out + units, by_w_out, mask=real)
+        tl.store(part_of_out + WIDTH, tl.sum(by_b_out, 0))
