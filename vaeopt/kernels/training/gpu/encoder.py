@@ -101,12 +101,12 @@ def forward(
         params: (members, PARAMS); see ``layout.py``.
         members: int32 (members, COLUMNS): data_start, n_pixels, .., active in column 5.
         amounts: (members, 8): KL weight, .., prior sd of rotation, translation, scale from 4.
-        masks: (members, LP): 1 where a latent belongs to the member, else 0.
+        masks: (members, LATENTS): 1 where a latent belongs to the member, else 0.
         data: patches of all members, flat.
         order: int32 (members, N_PATCHES), which patch comes when.
-        noise: (members, N_PATCHES, LP), standard normal, in that order.
+        noise: (members, N_PATCHES, LATENTS), standard normal, in that order.
         hidden: (DEPTH, members, BATCH, WP), out.
-        posterior: (2, members, BATCH, LP), out: mean, and sd before the softplus.
+        posterior: (2, members, BATCH, LATENTS), out: mean, and sd before the softplus.
         pose: (members, BATCH, 4, WP), out: A_0, A_1, c of each patch; row 3 is never read.
         kl: (members, N_PATCHES), out: weighted KL of each patch [nats].
         step: of the epoch.
@@ -123,7 +123,7 @@ def forward(
     at = member * N_PATCHES + step * BATCH + rows
     index = tl.load(order + at, mask=valid, other=0)
     units, slots = tl.arange(0, WP), tl.arange(0, LP)
-    real = units < WIDTH
+    real, there = units < WIDTH, slots < LATENTS
 
     h = tl.zeros((ROWS, WP), tl.float32)
     for first in range(0, n_pixels, BLOCK):
@@ -136,6 +136,7 @@ def forward(
         h = tl.dot(x, tl.trans(w), h, input_precision=_EXACT)
     biases = own + AT_HIDDEN
     h = tanh(h + tl.load(biases + units, mask=real, other=0.0)[None, :], False)
+    latent = valid[:, None] & there[None, :]
     row = member * BATCH + rows
     at_units = row[:, None] * WP + units[None, :]
     tl.store(hidden + at_units, h, mask=rows[:, None] < BATCH)
@@ -147,13 +148,13 @@ def forward(
     w_std, b_std = _heads(own + AT_HEADS + LATENTS * (WIDTH + 1), LATENTS, LP, WIDTH, WP)
     mean = tl.dot(h, tl.trans(w_mean), input_precision=_EXACT) + b_mean[None, :]
     raw = tl.dot(h, tl.trans(w_std), input_precision=_EXACT) + b_std[None, :]
-    at_slots = row[:, None] * LP + slots[None, :]
+    at_slots = row[:, None] * LATENTS + slots[None, :]
     in_batch = rows[:, None] < BATCH
-    tl.store(posterior + at_slots, mean, mask=in_batch)
-    tl.store(posterior + N_MEMBERS * BATCH * LP + at_slots, raw, mask=in_batch)
+    tl.store(posterior + at_slots, mean, mask=latent)
+    tl.store(posterior + N_MEMBERS * BATCH * LATENTS + at_slots, raw, mask=latent)
     std = softplus(raw)
-    mask = tl.load(masks + member * LP + slots)[None, :]
-    drawn = tl.load(noise + at[:, None] * LP + slots[None, :], mask=valid[:, None], other=0.0)
+    mask = tl.load(masks + member * LATENTS + slots, mask=there, other=0.0)[None, :]
+    drawn = tl.load(noise + at[:, None] * LATENTS + slots[None, :], mask=latent, other=0.0)
     z = (mean + std * drawn) * mask
     if KL_SAMPLED:
         divergence = (z * z - drawn * drawn) / 2 - tl.log(std)
@@ -226,7 +227,7 @@ def backward(
 
     Args:
         by_pose: (splits, members, BATCH, 4, WP), parts of the slopes by the pose; if SPATIAL.
-        by_sample: (members, BATCH, LP), slopes by the sample; if not SPATIAL.
+        by_sample: (members, BATCH, LATENTS), slopes by the sample; if not SPATIAL.
         slopes: (members, blocks, SLOPES), out: sums over the rows of a block. The first parameter
             of it is number SKIPPED of ``params``.
 
@@ -244,15 +245,16 @@ def backward(
     at = member * N_PATCHES + step * BATCH + rows
     row = member * BATCH + rows
     units, slots = tl.arange(0, WP), tl.arange(0, LP)
-    real = units < WIDTH
-    at_slots = row[:, None] * LP + slots[None, :]
+    real, there = units < WIDTH, slots < LATENTS
+    at_slots = row[:, None] * LATENTS + slots[None, :]
     at_units = row[:, None] * WP + units[None, :]
     both = valid[:, None]
+    latent = both & there[None, :]
 
-    mean = tl.load(posterior + at_slots, mask=both, other=0.0)
-    raw = tl.load(posterior + N_MEMBERS * BATCH * LP + at_slots, mask=both, other=0.0)
-    drawn = tl.load(noise + at[:, None] * LP + slots[None, :], mask=both, other=0.0)
-    mask = tl.load(masks + member * LP + slots)[None, :]
+    mean = tl.load(posterior + at_slots, mask=latent, other=0.0)
+    raw = tl.load(posterior + N_MEMBERS * BATCH * LATENTS + at_slots, mask=latent, other=0.0)
+    drawn = tl.load(noise + at[:, None] * LATENTS + slots[None, :], mask=latent, other=0.0)
+    mask = tl.load(masks + member * LATENTS + slots, mask=there, other=0.0)[None, :]
     own_amounts = amounts + member * 8
     std = softplus(raw)
     z = tl.where(both, (mean + std * drawn) * mask, 0.0)
@@ -290,12 +292,14 @@ def backward(
         tl.store(first_layer + 2 * units + 1, by_wy, mask=real)
         tl.store(first_layer + 2 * WIDTH + units, tl.sum(by_c, 0), mask=real)
         content: tl.constexpr = LATENTS - _CODES
-        by_wz = tl.dot(tl.trans(by_c), z, input_precision=_EXACT)
+        # Wide rather than tall, like all other products of rows: the compiler gives all of them the
+        # same arrangement of warps, and a tall one would have each warp do the work of all others.
+        by_wz = tl.trans(tl.dot(tl.trans(z), by_c, input_precision=_EXACT))
         wanted = (slots[None, :] >= _CODES) & (slots[None, :] < LATENTS) & real[:, None]
         at_content = units[:, None] * content + slots[None, :] - _CODES
         tl.store(first_layer + 3 * WIDTH + at_content, by_wz, mask=wanted)
     else:
-        by_z = tl.load(by_sample + at_slots, mask=both, other=0.0)
+        by_z = tl.load(by_sample + at_slots, mask=latent, other=0.0)
 
     weight = tl.load(own_amounts) / n
     if KL_SAMPLED:
@@ -334,6 +338,6 @@ def backward(
         inside = pixels < n_pixels
         patches = data + data_start + index[:, None] * n_pixels + pixels[None, :]
         x = tl.load(patches, mask=both & inside[None, :], other=0.0)
-        by_w = tl.dot(tl.trans(d), x, input_precision=_EXACT)
+        by_input = tl.dot(tl.trans(d), x, input_precision=_EXACT)
         weights = part + AT_INPUT + units[:, None] * n_pixels + pixels[None, :]
-        tl.store(weights, by_w, mask=real[:, None] & inside[None, :])
+        tl.store(weights, by_input, mask=real[:, None] & inside[None, :])

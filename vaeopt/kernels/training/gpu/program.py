@@ -14,9 +14,10 @@ from vaeopt.kernels.training.gpu.layout import Layout, slots
 from vaeopt.kernels.training.gpu.shares import share_out
 from vaeopt.kernels.training.recipe import LIKELIHOODS, Recipe
 
-__all__ = ["Draw", "Member", "Program", "unequal"]
+__all__ = ["Draw", "Member", "Prepared", "Program", "unequal"]
 
 _PATCHES, _PIXELS = 2, 16  # of a tile: 32 columns are all that fits into registers at width 128
+_ROWS = 16  # of a block; products need as many
 _TILES = 8  # of an item, at most: larger ones would be hard to share out equally
 _BLOCK_PIXELS = 64
 _PARTS, _PARAMS = 16, 256  # of a program that sums slopes
@@ -50,6 +51,17 @@ class Draw:
     """int64 (steps, seen), which pixels every step looks at; all of them where there is none"""
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Random numbers of an epoch of all members, padded where a member has fewer."""
+
+    members: list[int]
+    """those that train"""
+    order: Tensor
+    noise: Tensor
+    pixels: Tensor | None
+
+
 def unequal(recipes: Sequence[Recipe]) -> list[str]:
     """What must be equal in all recipes of a program and is not."""
     names = ("width", "depth", "likelihood", "gaussian_sd", "kl_sampled", "batch_size", "bf16")
@@ -81,7 +93,7 @@ class Program:
             raise ValueError(f"members of a program differ in {', '.join(different)}")
         self._recipes, self._seen = recipes, [member.seen for member in members]
         self._recipe, self._device = recipes[0], members[0].patches.device
-        self._n, self._batch = counts.pop(), min(recipes[0].batch_size, max(counts, default=1))
+        self._n = counts.pop()
         self._batch = min(recipes[0].batch_size, self._n)
         self._steps = -(-self._n // self._batch)
         self._layout = Layout.of(recipes)
@@ -93,25 +105,40 @@ class Program:
         self._allocate(members)
         self._run = Captured(self._epoch, self._device)
 
-    def epoch(
-        self, draws: Mapping[int, Draw], *, learning_rate: float
-    ) -> dict[int, float]:
-        """One pass of some members over their patches.
+    def prepare(self, draws: Mapping[int, Draw]) -> "Prepared":
+        """The random numbers of an epoch as the kernels read them; touches nothing else.
 
         Args:
             draws: of each member that trains; one that is left out never comes back.
+        """
+        every, layout = range(len(self._recipes)), self._layout
+        order = torch.zeros(len(every), self._n, dtype=torch.int32)
+        noise = torch.zeros(len(every), self._n, layout.latents)
+        for member, draw in draws.items():
+            order[member] = draw.order
+            noise[member][:, slots(self._recipes[member])] = draw.noise
+        pixels = None
+        if self._subsets:
+            pixels = torch.stack([self._subset(m, draws.get(m)) for m in every])
+        return Prepared(list(draws), order, noise, pixels)
+
+    def epoch(self, prepared: "Prepared", *, learning_rate: float) -> dict[int, float]:
+        """One pass of some members over their patches.
+
+        Args:
+            prepared: which ones, and their random numbers.
             learning_rate: of Adam.
 
         Returns:
             Of each of them, the mean loss of a patch [nats]; nan where it or a weight is not finite.
         """
-        if list(draws) != self._active:
-            self._activate(list(draws))
-        self._fill(draws, learning_rate)
+        if prepared.members != self._active:
+            self._activate(prepared.members)
+        self._fill(prepared, learning_rate)
         self._run()
         self._steps_done += self._steps
         losses = self._losses.tolist()
-        return {member: losses[member] for member in draws}
+        return {member: losses[member] for member in prepared.members}
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of those after the last epoch of the member that had a finite result."""
@@ -122,11 +149,10 @@ class Program:
         layout, device, count = self._layout, self._device, len(members)
         n, batch, steps = self._n, self._batch, self._steps
         width = max(16, triton.next_power_of_2(layout.width))
-        latents = max(16, triton.next_power_of_2(layout.latents))
-        self._wp, self._lp = width, latents
-        # Rows of a block: products need 16; more for many members, who are parallel already.
-        self._rows = 16 if count <= 8 else 32
-        self._blocks = -(-batch // self._rows)
+        self._wp = width
+        # More columns than rows: see ``encoder.backward``.
+        self._lp = max(2 * _ROWS, triton.next_power_of_2(layout.latents))
+        self._blocks = -(-batch // _ROWS)
 
         def new(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
@@ -169,7 +195,7 @@ class Program:
         self._amounts, self._masks = (part.to(device) for part in self._constants())
 
         self._order = Inbox((count, n), torch.int32, device)
-        self._noise = Inbox((count, n, latents), torch.float32, device)
+        self._noise = Inbox((count, n, layout.latents), torch.float32, device)
         self._rates = Inbox((steps, 2), torch.float32, device)
         seen = max(self._seen) if layout.spatial else layout.n_pixels
         dtype = torch.int32 if layout.spatial else torch.float32
@@ -177,7 +203,7 @@ class Program:
 
         splits = max(self._splits) if layout.spatial else 1
         self._hidden = new(layout.depth, count, batch, width)
-        self._posterior = new(2, count, batch, latents)
+        self._posterior = new(2, count, batch, layout.latents)
         self._nll, self._kl = new(splits, count, n), new(count, n)
         self._row_slopes = new(count, self._blocks, stride - layout.pixel_slopes)
         if layout.spatial:
@@ -187,14 +213,14 @@ class Program:
             self._first_segment = new(self._programs + 1, dtype=torch.int32)
             self._segments = new(self._programs + count, 4, dtype=torch.int32)
         else:
-            self._by_sample = new(count, batch, latents)
+            self._by_sample = new(count, batch, layout.latents)
             self._pixel_slopes = new(1, 1)
         self._losses = new(count, dtype=torch.float64)
 
     def _constants(self) -> tuple[Tensor, Tensor]:
         """KL weight and prior sd of the codes, (members, 8); latents that are there."""
         amounts = torch.zeros(len(self._recipes), 8)
-        masks = torch.zeros(len(self._recipes), self._lp)
+        masks = torch.zeros(len(self._recipes), self._layout.latents)
         for member, recipe in enumerate(self._recipes):
             amounts[member, 0] = recipe.kl_weight
             sd = (recipe.rotation_sd, recipe.translation_sd, recipe.scale_sd)
@@ -223,19 +249,12 @@ class Program:
             self._segments[: len(segments)] = segments.to(self._segments)
         self._members.copy_(table)
 
-    def _fill(self, draws: Mapping[int, Draw], learning_rate: float) -> None:
+    def _fill(self, prepared: "Prepared", learning_rate: float) -> None:
         """Random numbers and rates of the epoch to the device."""
-        every = range(len(self._recipes))
-        nothing = torch.zeros(self._n, dtype=torch.int32)
-        self._order.fill(
-            [draws[m].order.to(torch.int32) if m in draws else nothing for m in every]
-        )
-        noise = torch.zeros(len(self._recipes), self._n, self._lp)
-        for member, draw in draws.items():
-            noise[member][:, slots(self._recipes[member])] = draw.noise
-        self._noise.fill(noise.unbind())
-        if self._subsets:
-            self._pixels.fill([self._subset(m, draws.get(m)) for m in every])
+        self._order.fill(prepared.order.unbind())
+        self._noise.fill(prepared.noise.unbind())
+        if prepared.pixels is not None:
+            self._pixels.fill(prepared.pixels.unbind())
         steps = torch.arange(1, self._steps + 1, dtype=torch.float64) + self._steps_done
         first, second = (1 - beta**steps for beta in _BETAS)
         rates = torch.stack([learning_rate / first, 1 / second.sqrt()], 1)
@@ -284,7 +303,7 @@ class Program:
         rows = {
             "LATENTS": layout.latents,
             "LP": self._lp,
-            "ROWS": self._rows,
+            "ROWS": _ROWS,
             "BLOCK": _BLOCK_PIXELS,
         }
         places = {
@@ -303,7 +322,8 @@ class Program:
         encoder.forward[by_block](
             *(*known, *own, self._hidden, self._posterior, pose, self._kl, step, n),
             **(shape | rows | places),
-            num_warps=4,
+            num_warps=8,
+            num_stages=1,
         )
         if layout.spatial:
             spatial.decode[(self._programs,)](
@@ -337,7 +357,8 @@ class Program:
                 KIND=kind,
                 SUBSETS=self._subsets,
                 AT_OUT=layout.at_out,
-                num_warps=4,
+                num_warps=8,
+                num_stages=1,
             )
             by_pose, by_sample = self._posterior, self._by_sample
         encoder.backward[by_block](
@@ -346,7 +367,8 @@ class Program:
             **(shape | rows | places),
             SLOPES=self._row_slopes.shape[2],
             SKIPPED=layout.pixel_slopes,
-            num_warps=4,
+            num_warps=8,
+            num_stages=1,
         )
         adam[(count, triton.cdiv(stride, _PARAMS))](
             *(self._params, self._first, self._second, self._members, self._rates.tensor),

@@ -51,13 +51,13 @@ def decode(
     Args:
         params: (members, PARAMS); see ``layout.py``, vanilla.
         members: int32 (members, COLUMNS): data_start, n_pixels, .., active in column 5.
-        masks: (members, LP): 1 where a latent belongs to the member, else 0.
+        masks: (members, LATENTS): 1 where a latent belongs to the member, else 0.
         data: patches of all members, flat.
         order: int32 (members, N_PATCHES), which patch comes when.
         weights: (members, STEPS, PIXELS), what the loss of a pixel counts in a step; if SUBSETS.
-        noise: (members, N_PATCHES, LP), standard normal, in that order.
-        posterior: (2, members, BATCH, LP): mean, and sd before the softplus.
-        by_sample: (members, BATCH, LP), out: slopes of the mean loss by the sample.
+        noise: (members, N_PATCHES, LATENTS), standard normal, in that order.
+        posterior: (2, members, BATCH, LATENTS): mean, and sd before the softplus.
+        by_sample: (members, BATCH, LATENTS), out: slopes of the mean loss by the sample.
         nll: (members, N_PATCHES), out [nats].
         slopes: (members, blocks, SLOPES), out: sums over the rows of a block.
         step: of the epoch.
@@ -77,16 +77,17 @@ def decode(
     at = member * N_PATCHES + step * BATCH + rows
     row = member * BATCH + rows
     units, slots = tl.arange(0, WP), tl.arange(0, LP)
-    real = units < WIDTH
+    real, there = units < WIDTH, slots < LATENTS
     content: tl.constexpr = LATENTS - _CODES
     square = units[:, None] * WIDTH + units[None, :]
     in_square = real[:, None] & real[None, :]
 
-    at_slots = row[:, None] * LP + slots[None, :]
-    mean = tl.load(posterior + at_slots, mask=both, other=0.0)
-    raw = tl.load(posterior + N_MEMBERS * BATCH * LP + at_slots, mask=both, other=0.0)
-    drawn = tl.load(noise + at[:, None] * LP + slots[None, :], mask=both, other=0.0)
-    mask = tl.load(masks + member * LP + slots)[None, :]
+    latent = both & there[None, :]
+    at_slots = row[:, None] * LATENTS + slots[None, :]
+    mean = tl.load(posterior + at_slots, mask=latent, other=0.0)
+    raw = tl.load(posterior + N_MEMBERS * BATCH * LATENTS + at_slots, mask=latent, other=0.0)
+    drawn = tl.load(noise + at[:, None] * LATENTS + slots[None, :], mask=latent, other=0.0)
+    mask = tl.load(masks + member * LATENTS + slots, mask=there, other=0.0)[None, :]
     z = tl.where(both, (mean + softplus(raw) * drawn) * mask, 0.0)
 
     at_first = units[:, None] * content + slots[None, :] - _CODES
@@ -112,22 +113,26 @@ def decode(
         x = tl.load(patches, mask=both & inside[None, :], other=0.0)
         at_out = AT_OUT + pixels[:, None] * WIDTH + units[None, :]
         in_out = inside[:, None] & real[None, :]
-        w = tl.load(own + at_out, mask=in_out, other=0.0)
+        w_out = tl.load(own + at_out, mask=in_out, other=0.0)
         at_bias = AT_OUT + n_pixels * WIDTH + pixels
-        b = tl.load(own + at_bias, mask=inside, other=0.0)
-        logits = tl.dot(h, tl.trans(w), input_precision=_EXACT) + b[None, :]
+        b_out = tl.load(own + at_bias, mask=inside, other=0.0)
+        logits = tl.dot(h, tl.trans(w_out), input_precision=_EXACT) + b_out[None, :]
         counts = (both & inside[None, :]).to(tl.float32)
         if SUBSETS:
             at_weights = (member * STEPS + step) * PIXELS + pixels
             counts *= tl.load(weights + at_weights, mask=inside, other=0.0)[None, :]
         losses += tl.sum(tl.where(counts > 0, likelihood(x, logits, KIND, gaussian_sd), 0.0) * counts, 1)
         by_logits = tl.where(counts > 0, slope(x, logits, KIND, gaussian_sd), 0.0) * (counts / n)
-        by_w = tl.dot(tl.trans(by_logits), h, input_precision=_EXACT)
-        tl.store(part + at_out, by_w, mask=in_out)
+        by_out = tl.dot(tl.trans(by_logits), h, input_precision=_EXACT)
+        tl.store(part + at_out, by_out, mask=in_out)
         tl.store(part + at_bias, tl.sum(by_logits, 0), mask=inside)
-        d = tl.dot(by_logits, w, d, input_precision=_EXACT)
+        d = tl.dot(by_logits, w_out, d, input_precision=_EXACT)
     tl.store(nll + at, losses, mask=valid)
 
+    # Addresses that are known before the loop would sit in registers all the way through it.
+    again = units + tl.load(table + 5) - 1
+    square = again[:, None] * WIDTH + again[None, :]
+    in_square = (again[:, None] < WIDTH) & (again[None, :] < WIDTH)
     d *= 1 - h * h
     if DEPTH == 2:
         by_w = tl.dot(tl.trans(d), h0, input_precision=_EXACT)
@@ -135,8 +140,10 @@ def decode(
         tl.store(part + second + WIDTH * WIDTH + units, tl.sum(d, 0), mask=real)
         w = tl.load(own + second + square, mask=in_square, other=0.0)
         d = tl.dot(d, w, input_precision=_EXACT) * (1 - h0 * h0)
-    by_w = tl.dot(tl.trans(d), z, input_precision=_EXACT)
-    tl.store(part + at_first, by_w, mask=in_first)
+    # Wide rather than tall, like all other products of rows: the compiler gives all of them the
+    # same arrangement of warps, and a tall one would have each warp do the work of all others.
+    by_w = tl.dot(tl.trans(z), d, input_precision=_EXACT)
+    tl.store(part + at_first, tl.trans(by_w), mask=in_first)
     tl.store(part + biases + units, tl.sum(d, 0), mask=real)
     by_z = tl.dot(d, w_first, input_precision=_EXACT)
-    tl.store(by_sample + at_slots, by_z, mask=rows[:, None] < BATCH)
+    tl.store(by_sample + at_slots, by_z, mask=latent)
