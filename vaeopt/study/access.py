@@ -138,7 +138,7 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
         f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
         f"{failed} failed or interrupted, {len(running)} running",
     ]
-    if running:
+    if len(running) > 1:
         lines.append(f"running   {spans(running)}")
     if complete:
         mean = _busy_seconds(complete) / len(complete)

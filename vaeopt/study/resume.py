@@ -33,8 +33,7 @@ def resumable(study: optuna.Study) -> Iterator[None]:
     except BaseException:  # Ctrl-C, a signal, a storage that is gone
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.user_attrs.get(WORKER) == worker_name():
-                study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
-                study.tell(trial.number, state=TrialState.FAIL)
+                _cut_off(study, trial)
         raise
 
 
@@ -54,22 +53,47 @@ def requeue_interrupted(study: optuna.Study, parameters: Collection[str]) -> int
     """
     trials = study.get_trials(deepcopy=False)
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    queued = 0
+    cut_off: list[FrozenTrial] = []
     for trial in trials:
         dead = trial.state == TrialState.RUNNING and not _alive(trial)
         if dead:
             try:
-                study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
-                study.tell(trial.number, state=TrialState.FAIL)
+                _cut_off(study, trial)
             except (ValueError, UpdateFinishedTrialError):
                 continue  # another process that has just started was quicker
-        cut_off = dead or (
-            trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED, False)
-        )
-        if cut_off and trial.number not in retried and SEED_NUMBER in trial.user_attrs:
-            _queue(study, trial, parameters)
-            queued += 1
-    return queued
+        ended = trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED, False)
+        if (dead or ended) and trial.number not in retried and SEED_NUMBER in trial.user_attrs:
+            cut_off.append(trial)
+    if cut_off:
+        first = min(_seed_number(trial) for trial in cut_off)
+        cut_off += [trial for trial in trials if _waits_behind(study, trial, first)]
+    for trial in sorted(cut_off, key=_seed_number):
+        _queue(study, trial, parameters)
+    return len(cut_off)
+
+
+def _seed_number(trial: FrozenTrial) -> int:
+    number: int = trial.user_attrs[SEED_NUMBER]
+    return number
+
+
+def _cut_off(study: optuna.Study, trial: FrozenTrial) -> None:
+    study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+    study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _waits_behind(study: optuna.Study, trial: FrozenTrial, first: int) -> bool:
+    """Whether it waits to be run again, after the first: then it must be queued after it, too.
+
+    What samplers see of trials depends on the order of their numbers.
+    """
+    waits = trial.state == TrialState.WAITING and RETRY_OF in trial.user_attrs
+    if not waits or _seed_number(trial) < first:
+        return False
+    if not study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+        return False  # another process has it now
+    _cut_off(study, trial)
+    return True
 
 
 def _alive(trial: FrozenTrial) -> bool:
@@ -83,9 +107,10 @@ def _alive(trial: FrozenTrial) -> bool:
 def _queue(study: optuna.Study, trial: FrozenTrial, parameters: Collection[str]) -> None:
     """Like ``enqueue_trial``, keeping what its sampler knows of the trial."""
     noted = trial.system_attrs
-    if set(trial.params) == set(parameters):
+    drawn = {**noted.get("fixed_params", {}), **trial.params}
+    if set(drawn) >= set(parameters):
         system = {k: v for k, v in noted.items() if not k.startswith(_LATER)}
-        system["fixed_params"] = trial.params
+        system["fixed_params"] = drawn
     else:
         system = {k: v for k, v in noted.items() if k in _KEPT}
     kept = {k: v for k, v in trial.user_attrs.items() if k in (SEED_NUMBER, BATCH)}

@@ -105,8 +105,8 @@ class VaeSettings(Settings):
     engine: EngineName = "auto"
     """what trains: auto (the fastest that runs), native, fast or reference"""
     precision: Precision = "float32"
-    """of products while it trains: float32, bf16, or auto (bf16 where the compiled kernels are then
-    faster)"""
+    """of products while it trains: float32, bf16, or auto (bf16 on a GPU, and where the compiled
+    kernels are then faster)"""
 
     @field_validator("invariances")
     @classmethod
