@@ -1,11 +1,16 @@
 """Fixtures that all tests share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import threadpoolctl
 import torch
+
+if not torch.cuda.is_available():
+    # Before Triton's kernels are imported: they run as Python then.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # It needs pyroVED, which the tests do not.
 collect_ignore = ["stages/vae/reference/make_pyroved_reference.py"]

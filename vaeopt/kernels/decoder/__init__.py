@@ -13,7 +13,7 @@ from vaeopt.kernels.decoder.problem import Problem, SpatialNll, as_graph
 
 __all__ = ["EngineName", "Precision", "SpatialNll", "runs_native", "spatial_nll"]
 
-EngineName = Literal["auto", "reference", "fast", "native"]
+EngineName = Literal["auto", "reference", "fast", "native", "triton"]
 Precision = Literal["float32", "bf16", "auto"]
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,8 @@ def spatial_nll(
         gaussian_sd: standard deviation of the Gaussian likelihood.
         engine: ``reference``: readable torch; ``fast``: torch operations on blocks of patches;
             ``native``: a compiled kernel for float32 arrays on the CPU, and ``fast``, said once
-            in the log, where it cannot run; ``auto``: the fastest that can.
+            in the log, where it cannot run; ``auto``: the fastest that can; ``triton``, which
+            trains whole epochs and has no loss of its own: the same.
         precision: numbers that products are taken of: ``float32`` (the arrays' own), ``bf16``
             (sums stay float32), or ``auto``: bf16 where the compiled kernel is faster with
             it. ``reference`` always uses the arrays' own.

@@ -7,7 +7,9 @@ __all__ = ["adam"]
 
 
 @triton.jit
-def _sum(parts, first, count, SIZE: tl.constexpr, at, inside, PARTS: tl.constexpr, BLOCK: tl.constexpr):
+def _sum(
+    parts, first, count, SIZE: tl.constexpr, at, inside, PARTS: tl.constexpr, BLOCK: tl.constexpr
+):
     """Over ``count`` rows of parts, (BLOCK)."""
     total = tl.zeros((PARTS, BLOCK), tl.float32)
     for start in range(0, count, PARTS):

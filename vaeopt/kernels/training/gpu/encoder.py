@@ -1,4 +1,4 @@
-"""Patches to posteriors and poses, and the slopes on the way back; one program per block of rows."""
+"""Patches to posteriors and poses, and the slopes on the way back; a program for each block."""
 
 import triton
 import triton.language as tl
@@ -49,7 +49,9 @@ def _map(z, amounts, LP: tl.constexpr):
 
 
 @triton.jit
-def _first_layer(own, CONTENT: tl.constexpr, LP: tl.constexpr, WIDTH: tl.constexpr, WP: tl.constexpr):
+def _first_layer(
+    own, CONTENT: tl.constexpr, LP: tl.constexpr, WIDTH: tl.constexpr, WP: tl.constexpr
+):
     """Of the spatial decoder: weights of both coordinates (WP), of the content (LP, WP)."""
     units, slots = tl.arange(0, WP), tl.arange(0, LP)
     real = units < WIDTH
@@ -179,7 +181,15 @@ def forward(
 
 
 @triton.jit
-def _store_heads(slopes, by_w, by_b, LATENTS: tl.constexpr, LP: tl.constexpr, WIDTH: tl.constexpr, WP: tl.constexpr):
+def _store_heads(
+    slopes,
+    by_w,
+    by_b,
+    LATENTS: tl.constexpr,
+    LP: tl.constexpr,
+    WIDTH: tl.constexpr,
+    WP: tl.constexpr,
+):
     slots, units = tl.arange(0, LP), tl.arange(0, WP)
     inside = (slots[:, None] < LATENTS) & (units[None, :] < WIDTH)
     tl.store(slopes + slots[:, None] * WIDTH + units[None, :], by_w, mask=inside)
@@ -312,8 +322,8 @@ def backward(
     by_raw = tl.where(both, by_std * mask * tl.sigmoid(raw), 0.0)
 
     h = tl.load(hidden + (DEPTH - 1) * N_MEMBERS * BATCH * WP + at_units, mask=both, other=0.0)
-    w_mean, b_mean = _heads(own + AT_HEADS, LATENTS, LP, WIDTH, WP)
-    w_std, b_std = _heads(own + AT_HEADS + LATENTS * (WIDTH + 1), LATENTS, LP, WIDTH, WP)
+    w_mean, _ = _heads(own + AT_HEADS, LATENTS, LP, WIDTH, WP)
+    w_std, _ = _heads(own + AT_HEADS + LATENTS * (WIDTH + 1), LATENTS, LP, WIDTH, WP)
     by_w = tl.dot(tl.trans(by_mean), h, input_precision=_EXACT)
     _store_heads(part + AT_HEADS, by_w, tl.sum(by_mean, 0), LATENTS, LP, WIDTH, WP)
     by_w = tl.dot(tl.trans(by_raw), h, input_precision=_EXACT)

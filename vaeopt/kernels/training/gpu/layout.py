@@ -1,8 +1,8 @@
 """Where a weight of a member stands among the parameters that the kernels see.
 
 Parameters of a member are one row of numbers. All members have their weights at the same places,
-with room for the widest of them: for every pose code, whether it has it or not, for the most content
-latents and the largest window. What a member does not have is zero and stays so.
+with room for the widest of them: for every pose code, whether it has it or not, for the most
+content latents and the largest window. What a member does not have is zero and stays so.
 
 A row begins with what gets its slopes pixel by pixel (hidden and last layer of a spatial decoder)
 and ends with the only matrix whose shape depends on the window, the first one of the encoder.

@@ -1,7 +1,7 @@
 """An epoch of many small models: four launches per step for all of them together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import triton
@@ -11,7 +11,7 @@ from vaeopt.kernels.graphs import Captured, Inbox
 from vaeopt.kernels.training.gpu import encoder, spatial, vanilla
 from vaeopt.kernels.training.gpu.adam import adam
 from vaeopt.kernels.training.gpu.layout import Layout, slots
-from vaeopt.kernels.training.gpu.shares import share_out
+from vaeopt.kernels.training.gpu.shares import Shares, share_out
 from vaeopt.kernels.training.recipe import LIKELIHOODS, Recipe
 
 __all__ = ["Draw", "Member", "Prepared", "Program", "unequal"]
@@ -61,6 +61,10 @@ class Prepared:
     noise: Tensor
     pixels: Tensor | None
 
+    def of(self, members: list[int]) -> "Prepared":
+        """The same numbers for some of the members."""
+        return replace(self, members=members)
+
 
 def unequal(recipes: Sequence[Recipe]) -> list[str]:
     """What must be equal in all recipes of a program and is not."""
@@ -102,6 +106,8 @@ class Program:
         self._subsets = any(m.seen < m.recipe.n_pixels for m in members)
         self._steps_done = 0
         self._active: list[int] = []
+        self.shares = Shares([0], [])
+        """who does what in the spatial decoder"""
         self._allocate(members)
         self._run = Captured(self._epoch, self._device)
 
@@ -130,7 +136,8 @@ class Program:
             learning_rate: of Adam.
 
         Returns:
-            Of each of them, the mean loss of a patch [nats]; nan where it or a weight is not finite.
+            Of each of them, the mean loss of a patch [nats]; nan where it or a weight is not
+            finite.
         """
         if prepared.members != self._active:
             self._activate(prepared.members)
@@ -217,6 +224,14 @@ class Program:
             self._pixel_slopes = new(1, 1)
         self._losses = new(count, dtype=torch.float64)
 
+    @property
+    def scratch(self) -> list[Tensor]:
+        """What a step writes before it reads it; numbers of an epoch before mean nothing."""
+        shared = [self._hidden, self._posterior]
+        if self._layout.spatial:
+            return [*shared, self._pose, self._by_pose, self._pixel_slopes]
+        return [*shared, self._by_sample]
+
     def _constants(self) -> tuple[Tensor, Tensor]:
         """KL weight and prior sd of the codes, (members, 8); latents that are there."""
         amounts = torch.zeros(len(self._recipes), 8)
@@ -240,7 +255,7 @@ class Program:
                 items[member] = groups * self._splits[member]
             blocks = [_blocks(seen) for seen in self._seen]
             costs = [-(-b // s) for b, s in zip(blocks, self._splits, strict=True)]
-            shares = share_out(items, costs, self._programs)
+            self.shares = shares = share_out(items, costs, self._programs)
             for segment in reversed(shares.segments):
                 table[segment.member, 6] = segment.slot
                 table[segment.member, 7] += 1
@@ -265,15 +280,12 @@ class Program:
         n_pixels, inbox = self._recipes[member].n_pixels, self._pixels.tensor
         steps, room = inbox.shape[1:]
         padded = torch.zeros(steps, room, dtype=inbox.dtype)
-        chosen = None if draw is None else draw.pixels
-        if chosen is None:
-            every = torch.arange(n_pixels, dtype=torch.int32)
-            padded[:, :n_pixels] = every if self._layout.spatial else 1.0
-        elif self._layout.spatial:
-            padded[:, : chosen.shape[1]] = chosen.to(torch.int32)
-        else:
-            padded.scatter_(1, chosen, n_pixels / chosen.shape[1])
-        return padded
+        if draw is None or draw.pixels is None:
+            return padded
+        if self._layout.spatial:
+            padded[:, : draw.pixels.shape[1]] = draw.pixels.to(torch.int32)
+            return padded
+        return padded.scatter_(1, draw.pixels, n_pixels / draw.pixels.shape[1])
 
     def _epoch(self) -> None:
         """All that is done on the device."""
@@ -336,6 +348,7 @@ class Program:
                 SLOPES=layout.pixel_slopes,
                 BP=self._tile_patches,
                 BX=_PIXELS,
+                PLACES=max(16, 4 * self._tile_patches),
                 KIND=kind,
                 SUBSETS=self._subsets,
                 NARROW=recipe.bf16,

@@ -17,6 +17,16 @@ from vaeopt.kernels.training.gpu.functions import likelihood, slope, tanh
 __all__ = ["decode"]
 
 
+@triton.jit
+def _rounded(x, NARROW: tl.constexpr, COMPILED: tl.constexpr):
+    """As products take it: bf16 if NARROW; the interpreter gets the same numbers in float32."""
+    if NARROW:
+        x = x.to(tl.bfloat16)
+        if not COMPILED:
+            x = x.to(tl.float32)
+    return x
+
+
 @triton.jit(do_not_specialize=["step", "n"])
 def decode(
     params,
@@ -47,6 +57,7 @@ def decode(
     DEPTH: tl.constexpr,
     BP: tl.constexpr,
     BX: tl.constexpr,
+    PLACES: tl.constexpr,
     KIND: tl.constexpr,
     SUBSETS: tl.constexpr,
     NARROW: tl.constexpr,
@@ -74,12 +85,13 @@ def decode(
         n: patches of this step.
         gaussian_sd: of the Gaussian likelihood.
     """
-    NUMBERS: tl.constexpr = tl.bfloat16 if NARROW else tl.float32
     columns = tl.arange(0, BP * BX)
     own_patch, own_pixel = columns // BX, columns % BX
     patches = tl.arange(0, BP)
-    places = tl.arange(0, 4 * BP)
+    # Four places of each patch, and as many as a product of matrices needs.
+    places = tl.arange(0, PLACES)
     place_patch, part = places // 4, places % 4
+    used = (place_patch < BP) & (part < 3)
     units = tl.arange(0, WP)
     real = units < WIDTH
 
@@ -101,11 +113,15 @@ def decode(
         own = params + member.to(tl.int64) * PARAMS
         square = units[:, None] * WIDTH + units[None, :]
         in_square = real[:, None] & real[None, :]
-        w1 = tl.load(own + square, mask=in_square, other=0.0).to(NUMBERS)
+        w1 = _rounded(tl.load(own + square, mask=in_square, other=0.0), NARROW, APPROXIMATE)
         biases = own + DEPTH * WIDTH * WIDTH
         b1 = tl.load(biases + units, mask=real, other=0.0)
         if DEPTH == 2:
-            w2 = tl.load(own + WIDTH * WIDTH + square, mask=in_square, other=0.0).to(NUMBERS)
+            w2 = _rounded(
+                tl.load(own + WIDTH * WIDTH + square, mask=in_square, other=0.0),
+                NARROW,
+                APPROXIMATE,
+            )
             b2 = tl.load(biases + WIDTH + units, mask=real, other=0.0)
         out = biases + DEPTH * WIDTH
         w_out = tl.load(out + units, mask=real, other=0.0)
@@ -125,12 +141,12 @@ def decode(
             first_patch = item // splits * BP
             split = item % splits
             pose_row = (member * BATCH + first_patch) * 4 + places[None, :]
-            in_batch = (first_patch + place_patch[None, :] < n) & (part[None, :] < 3)
+            in_batch = (first_patch + place_patch[None, :] < n) & used[None, :]
             p = tl.load(pose + pose_row * WP + units[:, None], mask=in_batch, other=0.0)
             at = member * N_PATCHES + step * BATCH + first_patch
             here = first_patch + own_patch < n
             index = tl.load(order + at + own_patch, mask=here, other=0) * n_pixels
-            by_p = tl.zeros((WP, 4 * BP), tl.float32)
+            by_p = tl.zeros((WP, PLACES), tl.float32)
             losses = tl.zeros((BP * BX,), tl.float32)
             for block in range(split * share, tl.minimum((split + 1) * share, blocks)):
                 pixel = block * BX + own_pixel
@@ -144,12 +160,13 @@ def decode(
                 x = tl.load(data + data_start + index + pixel, mask=valid, other=0.0)
                 place = tl.where(part[:, None] == 0, g_x[None, :], g_y[None, :])
                 place = tl.where(part[:, None] == 2, 1.0, place)
-                mine = (place_patch[:, None] == own_patch[None, :]) & (part[:, None] < 3)
+                mine = (place_patch[:, None] == own_patch[None, :]) & used[:, None]
                 place = tl.where(mine, place, 0.0)
 
-                h0 = tanh(tl.dot(p, place, input_precision="tf32x3"), APPROXIMATE).to(NUMBERS)
+                a = tl.dot(p, place, input_precision="tf32x3")
+                h0 = _rounded(tanh(a, APPROXIMATE), NARROW, APPROXIMATE)
                 a = tl.dot(w1, h0, input_precision=PRECISION) + b1[:, None]
-                h1 = tanh(a, APPROXIMATE).to(NUMBERS)
+                h1 = _rounded(tanh(a, APPROXIMATE), NARROW, APPROXIMATE)
                 if DEPTH == 2:
                     a = tl.dot(w2, h1, input_precision=PRECISION) + b2[:, None]
                     last = tanh(a, APPROXIMATE)
@@ -164,19 +181,19 @@ def decode(
                 d = by_logit[None, :] * w_out[:, None] * (1 - last * last)
                 if DEPTH == 2:
                     by_b2 += tl.sum(d, 1)
-                    narrow = d.to(NUMBERS)
+                    narrow = _rounded(d, NARROW, APPROXIMATE)
                     by_w2 = tl.dot(narrow, tl.trans(h1), by_w2, input_precision=PRECISION)
                     value = h1.to(tl.float32)
                     d = tl.dot(tl.trans(w2), narrow, input_precision=PRECISION)
                     d *= 1 - value * value
                 by_b1 += tl.sum(d, 1)
-                narrow = d.to(NUMBERS)
+                narrow = _rounded(d, NARROW, APPROXIMATE)
                 by_w1 = tl.dot(narrow, tl.trans(h0), by_w1, input_precision=PRECISION)
                 value = h0.to(tl.float32)
                 d = tl.dot(tl.trans(w1), narrow, input_precision=PRECISION) * (1 - value * value)
                 by_p = tl.dot(d, tl.trans(place), by_p, input_precision=BY_POSE)
             by_pose_row = ((split * N_MEMBERS + member) * BATCH + first_patch) * 4 + places[None, :]
-            in_pose = first_patch + place_patch[None, :] < BATCH
+            in_pose = (first_patch + place_patch[None, :] < BATCH) & used[None, :]
             by_pose_at = by_pose_row.to(tl.int64) * WP + units[:, None]
             tl.store(by_pose + by_pose_at, by_p, mask=in_pose)
             by_patch = tl.sum(tl.reshape(losses, (BP, BX)), 1) * weight

@@ -121,7 +121,9 @@ def decode(
         if SUBSETS:
             at_weights = (member * STEPS + step) * PIXELS + pixels
             counts *= tl.load(weights + at_weights, mask=inside, other=0.0)[None, :]
-        losses += tl.sum(tl.where(counts > 0, likelihood(x, logits, KIND, gaussian_sd), 0.0) * counts, 1)
+        losses += tl.sum(
+            tl.where(counts > 0, likelihood(x, logits, KIND, gaussian_sd), 0.0) * counts, 1
+        )
         by_logits = tl.where(counts > 0, slope(x, logits, KIND, gaussian_sd), 0.0) * (counts / n)
         by_out = tl.dot(tl.trans(by_logits), h, input_precision=_EXACT)
         tl.store(part + at_out, by_out, mask=in_out)

@@ -3,11 +3,13 @@
 from vaeopt.stages.vae.trainers.base import Job, Trainer, few_threads
 from vaeopt.stages.vae.trainers.choose import choose_trainer, stack_key
 from vaeopt.stages.vae.trainers.eager import EagerTrainer
+from vaeopt.stages.vae.trainers.gpu import GpuTrainer
 from vaeopt.stages.vae.trainers.native import NativeTrainer
 from vaeopt.stages.vae.trainers.stacked import StackedTrainer
 
 __all__ = [
     "EagerTrainer",
+    "GpuTrainer",
     "Job",
     "NativeTrainer",
     "StackedTrainer",

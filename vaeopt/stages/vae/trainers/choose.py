@@ -7,16 +7,30 @@ import torch
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers.base import Job, Trainer
 from vaeopt.stages.vae.trainers.eager import EagerTrainer
+from vaeopt.stages.vae.trainers.gpu import GpuTrainer
 from vaeopt.stages.vae.trainers.native import NativeTrainer
 from vaeopt.stages.vae.trainers.stacked import StackedTrainer
+from vaeopt.stages.vae.trainers.trust import trusts
 
 __all__ = ["choose_trainer", "stack_key"]
 
 _CACHED_MEMBERS = 8  # more of them are slower again: their weights no longer fit into the cache
+# What may differ between members that the Triton kernels train together.
+_OWN = {"latent_dim", "invariances", "prior_sd", "kl_scale"}
 
 
 def stack_key(job: Job) -> Hashable | None:
-    """What jobs must have in common to share a trainer; None: this one trains alone."""
+    """What jobs must have in common to share a trainer; None: this one trains alone.
+
+    On a processor all train alone: members fill its cores as they are. On a GPU, the Triton kernels
+    stack windows, invariances, latents and KL weights; torch operations stack equal models only.
+    """
+    settings, device, n_patches = job.settings, job.data.device, len(job.data)
+    if _in_kernels(job):
+        shared = settings.model_dump_json(exclude=_OWN)
+        return "triton", shared, bool(settings.invariances), device, n_patches
+    if device.type == "cuda" and settings.engine != "reference":
+        return "torch", settings.model_dump_json(), device, job.size_px, n_patches
     return None
 
 
@@ -27,16 +41,28 @@ def choose_trainer(jobs: Sequence[Job]) -> Trainer:
         jobs: one, or several of equal :func:`stack_key`; members are numbered through all of them
             in order. ``engine = "reference"`` asks for the readable trainer.
     """
-    (job,) = jobs
+    job = jobs[0]
     settings, device = job.settings, job.data.device
+    if _in_kernels(job):
+        return GpuTrainer(*jobs)
     if NativeTrainer.runs(settings, device):
+        (job,) = jobs
         return NativeTrainer(job)
-    if settings.engine == "reference" or settings.pixels < 1:
+    if settings.engine == "reference":
+        (job,) = jobs
         return EagerTrainer(job)
     if device.type == "cuda":
-        needed = _activation_bytes(settings, job.size_px, len(job.seeds))
-        return StackedTrainer(job, at_once=needed < _free_bytes(device) / 2)
-    return StackedTrainer(job, group=_CACHED_MEMBERS)
+        members = sum(len(job.seeds) for job in jobs)
+        needed = _activation_bytes(settings, job.size_px, members)
+        return StackedTrainer(*jobs, at_once=needed < _free_bytes(device) / 2)
+    return StackedTrainer(*jobs, group=_CACHED_MEMBERS)
+
+
+def _in_kernels(job: Job) -> bool:
+    settings, device = job.settings, job.data.device
+    if not GpuTrainer.runs(settings, job.size_px, device):
+        return False
+    return device.type != "cuda" or trusts(job)
 
 
 def _activation_bytes(settings: VaeSettings, size_px: int, n_members: int) -> int:

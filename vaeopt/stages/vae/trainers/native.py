@@ -9,14 +9,12 @@ from torch import Tensor
 from vaeopt.kernels import training
 from vaeopt.kernels.decoder import runs_native
 from vaeopt.kernels.decoder.native import bf16_pays
-from vaeopt.kernels.grid import pixel_grid
 from vaeopt.stages.vae.model import build
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers.base import Draws, Job
+from vaeopt.stages.vae.trainers.recipes import COMPILED, recipe_of
 
 __all__ = ["NativeTrainer"]
-
-_COMPILED = frozenset({"rotation", "translation", "scale"})
 
 
 class NativeTrainer:
@@ -28,7 +26,8 @@ class NativeTrainer:
 
     def __init__(self, job: Job) -> None:
         settings, size_px = job.settings, job.size_px
-        self._recipe = _recipe(settings, size_px)
+        bf16 = settings.precision == "bf16" or (settings.precision == "auto" and bf16_pays())
+        self._recipe = recipe_of(settings, size_px, bf16=bf16)
         self._data = job.data.contiguous()
         self._draws = [Draws(settings, own) for own in job.seeds]
         self._members = [
@@ -45,7 +44,7 @@ class NativeTrainer:
         """Whether there are kernels for these settings: invariances of the user's own have none."""
         if not runs_native(settings.engine, settings.precision, device):
             return False
-        return set(settings.invariances) <= _COMPILED
+        return set(settings.invariances) <= COMPILED
 
     def epoch(self, members: Sequence[int], learning_rate: float) -> list[float]:
         """See :class:`Trainer`."""
@@ -78,24 +77,3 @@ class NativeTrainer:
     def weights(self, member: int) -> dict[str, Tensor]:
         """See :class:`Trainer`."""
         return self._members[member].named(self._kept[member])
-
-
-def _recipe(settings: VaeSettings, size_px: int) -> training.Recipe:
-    by_kind = settings.prior_sd.by_kind()
-    sd = {kind: by_kind[kind] if kind in settings.invariances else 0.0 for kind in _COMPILED}
-    return training.Recipe(
-        n_pixels=size_px**2,
-        width=settings.width,
-        depth=settings.depth,
-        latent_dim=settings.latent_dim,
-        likelihood=settings.likelihood,
-        gaussian_sd=settings.gaussian_sd,
-        kl_weight=settings.kl_scale * size_px**2,
-        kl_sampled=settings.kl_estimator == "sampled",
-        batch_size=settings.batch_size,
-        bf16=settings.precision == "bf16" or (settings.precision == "auto" and bf16_pays()),
-        rotation_sd=sd["rotation"],
-        translation_sd=sd["translation"],
-        scale_sd=sd["scale"],
-        grid=pixel_grid(size_px),
-    )

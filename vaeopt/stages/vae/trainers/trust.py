@@ -1,0 +1,79 @@
+"""Whether the kernels compute here what torch computes; looked at before they train anything.
+
+A kernel is compiled by what a machine has: its driver, its Triton, its kind of GPU. Nobody has
+tried all of them. So the first training of every kind begins with a short one that is done twice.
+"""
+
+import logging
+from collections.abc import Hashable
+from dataclasses import replace
+from threading import Lock
+
+import torch
+
+from vaeopt.stages.vae.trainers.base import Job, Trainer
+from vaeopt.stages.vae.trainers.eager import EagerTrainer
+from vaeopt.stages.vae.trainers.gpu import GpuTrainer
+
+__all__ = ["trusts"]
+
+_BATCHES = 4
+_EPOCHS = 2
+# Under Triton's interpreter, with bf16 products: see ``tests/stages/vae/test_trust.py``.
+_LOSS = 1e-2  # relative difference
+_MOVE = 0.9  # cosine between the ways that all weights have gone
+
+_log = logging.getLogger(__name__)
+_known: dict[Hashable, bool] = {}
+_looking = Lock()
+
+
+def trusts(job: Job) -> bool:
+    """Whether a short training in Triton's kernels goes the way of one by torch operations.
+
+    It is done once per process for every kind of model and device; a failure is said in the log.
+
+    Args:
+        job: one that :meth:`GpuTrainer.runs`.
+    """
+    settings = job.settings
+    names = {"width", "depth", "likelihood", "kl_estimator", "precision", "batch_size"}
+    kind = settings.model_dump_json(include=names)
+    key = (kind, bool(settings.invariances), settings.pixels < 1, str(job.data.device))
+    with _looking:
+        if key not in _known:
+            obstacle = _disagreement(job)
+            if obstacle:
+                _log.warning("Triton's kernels are not used, torch operations are: %s", obstacle)
+            _known[key] = not obstacle
+        return _known[key]
+
+
+def _disagreement(job: Job) -> str:
+    """In a few words; empty if there is none."""
+    few = replace(job, data=job.data[: _BATCHES * job.settings.batch_size], seeds=job.seeds[:1])
+    plain = {"engine": "fast", "precision": "float32"}
+    readable = replace(few, settings=few.settings.model_copy(update=plain))
+    try:
+        losses, move = _trained(GpuTrainer(few), few)
+    except Exception as error:  # whatever a compiler or a driver may raise
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    expected, expected_move = _trained(EagerTrainer(readable), few)
+    for loss, wanted in zip(losses, expected, strict=True):
+        if not abs(loss - wanted) <= _LOSS * max(1, abs(wanted)):
+            return f"a loss of {loss:.6g} where torch finds {wanted:.6g}"
+    cosine = float(torch.nn.functional.cosine_similarity(move, expected_move, dim=0))
+    return "" if cosine >= _MOVE else f"weights go another way than by torch (cosine {cosine:.3f})"
+
+
+def _trained(trainer: Trainer, job: Job) -> tuple[list[float], torch.Tensor]:
+    """Losses of a few epochs, and how far all weights have gone."""
+
+    def weights() -> torch.Tensor:
+        found = trainer.weights(0)
+        return torch.cat([found[name].reshape(-1).cpu() for name in sorted(found)])
+
+    before = weights()
+    rate = job.settings.learning_rate
+    losses = [trainer.epoch([0], rate)[0] for _ in range(_EPOCHS)]
+    return losses, weights() - before
