@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from vaeopt.core.errors import VaeoptError
 from vaeopt.core.seeds import Seeds
@@ -12,6 +13,7 @@ from vaeopt.core.types import Patches, TrainedVae
 from vaeopt.kernels import training
 from vaeopt.stages.vae import VaeSettings, train
 from vaeopt.stages.vae.trainers import NativeTrainer
+from vaeopt.stages.vae.trainers.stack import Stack
 from vaeopt.testing import example_micrograph
 
 
@@ -172,22 +174,31 @@ def test_a_diverged_training_is_flagged_and_keeps_its_last_good_weights(
     assert all(np.isfinite(array).all() for array in vae.weights.values())
 
 
+@pytest.mark.parametrize("engine", ["fast", "reference"])
 def test_weights_that_break_in_the_very_last_step_are_found(
-    patches: Patches, monkeypatch: pytest.MonkeyPatch
+    patches: Patches, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     """The loss of that step was still finite."""
-    steps: list[torch.optim.Adam] = []
-    step = torch.optim.Adam.step
+    steps: list[str] = []
+    adam_step, stack_step = torch.optim.Adam.step, Stack.step
 
-    def break_the_sixth(self: torch.optim.Adam) -> None:
-        step(self)
-        steps.append(self)
+    def break_the_sixth(weights: Tensor) -> None:
+        steps.append(engine)
         if len(steps) == 6:
-            self.param_groups[0]["params"][0].data[0] = torch.inf
+            weights.data[0] = torch.inf
 
-    monkeypatch.setattr(torch.optim.Adam, "step", break_the_sixth)
+    def reference(self: torch.optim.Adam) -> None:
+        adam_step(self)
+        break_the_sixth(self.param_groups[0]["params"][0])
+
+    def fast(self: Stack, learning_rate: Tensor) -> None:
+        stack_step(self, learning_rate)
+        break_the_sixth(self.values["encoder.hidden.0.weight"])
+
+    monkeypatch.setattr(torch.optim.Adam, "step", reference)
+    monkeypatch.setattr(Stack, "step", fast)
     # Two epochs of three batches each.
-    vae = train(_settings(epochs=2, engine="fast"), patches, seeds=Seeds(0, 1))
+    vae = train(_settings(epochs=2, engine=engine), patches, seeds=Seeds(0, 1))
     assert len(steps) == 6
     assert vae.diverged
     assert vae.loss_nats.shape == (1,)

@@ -21,8 +21,8 @@ from vaeopt.stages.vae.trainers.stack import Scratch, Stack
 
 __all__ = ["StackedTrainer"]
 
-# Members that leave a stack on a GPU stay in it until so many of it are left: to record an epoch
-# anew takes the host as long as two epochs without a graph.
+# Members that leave a stack on a GPU stay in it until no more than this share trains: to record
+# anew, the host goes through a whole epoch twice.
 _WORTH = 3 / 4
 
 
