@@ -29,7 +29,7 @@ DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
 # Numbers that an operation must touch before a GPU is asked: below, the time to start an operation
 # there is longer than the operation. A guess: it has not been measured.
-_WORTHWHILE = 2**19
+_WORTHWHILE = 2**17
 
 _SHARED = "all %d GPUs are taken: cuda:%d is shared, other processes on it: %d"
 
