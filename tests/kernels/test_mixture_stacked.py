@@ -180,29 +180,21 @@ def test_an_iteration_never_leaves_the_gpu() -> None:
         ridge = torch.empty(3, 2, 2, dtype=torch.float64, device=device)
         statistics = torch.empty(3, 9, 6, dtype=torch.float64, device=device)
         stack = stacked_climb.fresh(LAYOUT, statistics)
-        first = stacked_batch.maximise(statistics, ridge)
-        way = stacked_climb.Way(
-            now=statistics,
-            coefficients=first.coefficients,
-            proper=first.proper,
-            safe=statistics,
-            floor=stack.value,
-            value=stack.value,
-            settled=stack.settled,
-            left=torch.empty(3, 4, dtype=torch.int64, device=device),
-            going=stack.real,
-        )
+        way = stacked_climb.begin(stack, ridge, 20)
         places = Places.of(LAYOUT, device)
         after = stacked_climb.iterate(phi, way, ridge, LAYOUT, places, tol)
         for name, before in vars(way).items():
             found = getattr(after, name)
             assert (found.shape, found.dtype) == (before.shape, before.dtype), name
             assert found.device.type == "meta", name
+        tensors = [id(t) for t in vars(way).values()]
+        way.become(after)
+        assert [id(t) for t in vars(way).values()] == tensors
         moved = stacked_batch.assign(phi, after.coefficients, LAYOUT)
         assert moved.device.type == "meta"
         # The guard works: the engine of the CPU looks at numbers.
         with pytest.raises(DataDependentOutputException):
-            batch.expect(phi[0], first.coefficients[0], LAYOUT)
+            batch.expect(phi[0], way.coefficients[0], LAYOUT)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")

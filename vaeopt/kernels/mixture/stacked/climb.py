@@ -15,10 +15,12 @@ from torch import Tensor
 from vaeopt.kernels.mixture.batch import Layout
 from vaeopt.kernels.mixture.climb import LONGEST, TRIES
 from vaeopt.kernels.mixture.stacked.batch import Places, expect, gathered, maximise
+from vaeopt.kernels.mixture.stacked.graph import Repeated
 
-__all__ = ["Stack", "Way", "best", "climb", "fresh", "iterate", "joined"]
+__all__ = ["Stack", "Way", "begin", "best", "climb", "fresh", "iterate", "joined"]
 
 _LOOK = 4  # iterations between two looks
+_STEADY = 16  # iterations after which more of the same are likely
 _WORTHWHILE = 0.75  # of the components are left: then the others are dropped
 
 
@@ -155,6 +157,11 @@ class Way:
             *(gathered(t, starts) for t in (self.left, self.going)),
         )
 
+    def become(self, other: "Way") -> None:
+        """Take over all numbers; the tensors stay the same."""
+        for name, mine in vars(self).items():
+            mine.copy_(getattr(other, name))
+
 
 def climb(phi: Tensor, starts: Stack, ridge: Tensor, *, steps: int, tol: float) -> Stack:
     """Take EM steps, two for each extrapolation, until each gains less than the tolerance.
@@ -166,26 +173,14 @@ def climb(phi: Tensor, starts: Stack, ridge: Tensor, *, steps: int, tol: float) 
         steps: most steps; an even number is taken.
         tol: a start ends when a step gains less [nats per sample].
     """
-    layout, device, most = starts.layout, phi.device, max(1, steps // 2)
+    layout, device = starts.layout, phi.device
     statistics, value = starts.statistics, torch.full_like(starts.value, -math.inf)
-    settled, first = torch.zeros_like(starts.settled), maximise(statistics, ridge)
-    way = Way(
-        now=statistics,
-        coefficients=first.coefficients,
-        proper=first.proper,
-        safe=statistics,
-        floor=value,
-        value=value,
-        settled=settled,
-        left=torch.full_like(starts.value, most, dtype=torch.int64),
-        going=starts.real,
-    )
-    places = Places.of(layout, device)
-    index = torch.arange(len(layout.sizes), device=device).expand_as(value)
-    rows = torch.arange(len(places.owner), device=device).expand(len(value), -1)
+    settled, way = torch.zeros_like(starts.settled), begin(starts, ridge, steps)
+    index = torch.arange(value.shape[1], device=device).expand_as(value)
+    rows = torch.arange(statistics.shape[1], device=device).expand(len(value), -1)
+    repeated = _repeated(phi, way, ridge, layout, tol)
     while True:
-        for _ in range(_LOOK):
-            way = iterate(phi, way, ridge, layout, places, tol)
+        repeated(_LOOK)
         going = way.going.tolist()
         fewer = _fewer(going, layout)
         done = not any(any(own) for own in going)
@@ -199,7 +194,34 @@ def climb(phi: Tensor, starts: Stack, ridge: Tensor, *, steps: int, tol: float) 
             few = torch.tensor(fewer).to(device)
             way, index, rows = way.take(few, own), gathered(index, few), gathered(rows, own)
             layout = Layout(tuple(layout.sizes[s] for s in fewer[0]))
-            places = Places.of(layout, device)
+            repeated = _repeated(phi, way, ridge, layout, tol)
+
+
+def begin(starts: Stack, ridge: Tensor, steps: int) -> Way:
+    """Before the first of these steps."""
+    first = maximise(starts.statistics, ridge)
+    none = torch.full_like(starts.value, -math.inf)
+    return Way(
+        now=starts.statistics.clone(),
+        coefficients=first.coefficients,
+        proper=first.proper,
+        safe=starts.statistics.clone(),
+        floor=none,
+        value=none.clone(),
+        settled=torch.zeros_like(starts.settled),
+        left=torch.full_like(starts.value, max(1, steps // 2), dtype=torch.int64),
+        going=starts.real.clone(),
+    )
+
+
+def _repeated(phi: Tensor, way: Way, ridge: Tensor, layout: Layout, tol: float) -> Repeated:
+    """Iterations that change the numbers of this way in place."""
+    places = Places.of(layout, phi.device)
+
+    def step() -> None:
+        way.become(iterate(phi, way, ridge, layout, places, tol))
+
+    return Repeated(step, phi.device, warm=_STEADY)
 
 
 def _put(all_: Tensor, index: Tensor, values: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 
 __all__ = ["Repeated"]
 
-_WARM = 3  # steps before recording, in which libraries set themselves up
+_WARM = 3  # steps before recording, at least: libraries set themselves up in them
 _log = logging.getLogger(__name__)
 
 
@@ -17,12 +17,15 @@ class Repeated:
     Args:
         step: reads and writes the same tensors every time; takes no look at numbers.
         device: of these tensors.
+        warm: steps before it is recorded, which takes the time of several.
     """
 
-    def __init__(self, step: Callable[[], None], device: torch.device) -> None:
+    def __init__(
+        self, step: Callable[[], None], device: torch.device, *, warm: int = _WARM
+    ) -> None:
         self._step, self._device = step, device
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._left = _WARM if device.type == "cuda" else -1
+        self._left = max(_WARM, warm) if device.type == "cuda" else -1
 
     def __call__(self, times: int) -> None:
         """Take the step so many times."""
