@@ -93,6 +93,17 @@ def test_on_a_gpu_fits_of_one_shape_are_one_batch(model: MixtureModel, batches: 
     assert found[2].failure
 
 
+def test_a_batch_that_is_too_large_is_several(
+    batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = BGMM.model_copy(update={"device": "cuda:0"})
+    whole = there.fit_many(REQUESTS)
+    monkeypatch.setattr(direct, "_NUMBERS", 2 * 100 * BGMM.max_components)
+    for ours, theirs in zip(there.fit_many(REQUESTS), whole, strict=True):
+        np.testing.assert_allclose(ours.responsibilities, theirs.responsibilities, atol=1e-7)
+    assert sorted(batches) == [1, 1, 1, 1, 3, 3]
+
+
 @MODELS
 def test_on_the_cpu_they_are_fitted_one_after_the_other(model: MixtureModel) -> None:
     """To the last bit, so that scores do not depend on who shares a batch."""

@@ -17,6 +17,7 @@ from vaeopt.stages.mixture.recipe import LEAST_WEIGHT, MEANS_SD, Median, estimat
 
 __all__ = ["density_of", "fit_directly", "fit_together"]
 
+_NUMBERS = 2**26  # densities that a batch holds at a time, some times over: 512 MB each
 _PRIOR_DRAWS = 15  # whose median starts the guide; as many as Pyro takes
 
 
@@ -91,6 +92,21 @@ def fit_together(
         seeds: of k-means and of the draws of every set.
         device: that computes; k-means and draws are the CPU's.
     """
+    most = max(1, _NUMBERS // (len(points[0]) * settings.max_components))
+    found: list[tuple[Median, ElboEstimate] | NoEvidenceError] = []
+    for first in range(0, len(points), most):
+        some = slice(first, first + most)
+        found += _batch(settings, points[some], least_sd[some], seeds[some], device)
+    return found
+
+
+def _batch(
+    settings: Bgmm,
+    points: Sequence[Floats],
+    least_sd: Sequence[float],
+    seeds: Sequence[int],
+    device: torch.device,
+) -> list[tuple[Median, ElboEstimate] | NoEvidenceError]:
     rngs = [np.random.default_rng(seed) for seed in seeds]
     densities = [
         density_of(settings, own[None], least) for own, least in zip(points, least_sd, strict=True)
