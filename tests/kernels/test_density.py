@@ -5,7 +5,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vaeopt.kernels.density import blocked, log_density, log_density_loo, reference, scott_bandwidth
 
@@ -82,3 +84,34 @@ def test_a_single_point_has_no_neighbours() -> None:
 )
 def test_scotts_rule(n: int, d: int, bandwidth: float) -> None:
     assert scott_bandwidth(n, d) == pytest.approx(bandwidth, abs=1e-6)
+
+
+@pytest.mark.parametrize("pairs", [1, 64 * 700, 2**26], ids=["rows", "blocks", "whole"])
+@pytest.mark.parametrize("bandwidth", [0.05, 0.4, 50.0])
+def test_large_blocks_of_a_gpu_are_the_small_ones_of_the_cpu(
+    pairs: int, bandwidth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = np.random.default_rng(0).normal(size=(700, 2))
+    small = [blocked.log_density(points, bandwidth), blocked.log_density_loo(points, bandwidth)]
+    monkeypatch.setattr(blocked, "_DEVICE_PAIRS", pairs)
+    monkeypatch.setattr(blocked, "_by_pairs", blocked._by_rows)
+    large = [blocked.log_density(points, bandwidth), blocked.log_density_loo(points, bandwidth)]
+    np.testing.assert_allclose(large, small, rtol=1e-12)
+
+
+def test_a_block_never_leaves_the_gpu() -> None:
+    """Tensors without numbers, on a device that is not the CPU: a look at one would raise."""
+    with FakeTensorMode():
+        points = torch.empty(700, 4, dtype=torch.float64, device="meta")
+        sums = blocked._by_rows(points, points)
+        assert sums.device.type == "meta"
+        assert sums.shape == (700,)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+@pytest.mark.parametrize("bandwidth", [1e-3, 0.05, 0.4, 50.0])
+@pytest.mark.parametrize("name", ["log_density", "log_density_loo"])
+def test_a_gpu_and_the_cpu_agree(name: str, bandwidth: float) -> None:
+    points = np.random.default_rng(0).normal(size=(3000, 2))
+    gpu = getattr(blocked, name)(points, bandwidth, device=torch.device("cuda"))
+    np.testing.assert_allclose(gpu, getattr(blocked, name)(points, bandwidth), rtol=1e-9)

@@ -191,3 +191,11 @@ def test_the_sampled_kl_has_the_expectation_of_the_analytic_one() -> None:
     mean, std = torch.tensor(T8_MEANS), torch.tensor(T8_SDS)
     sampled = fast.kl_sampled(mean + std * noise, noise, std).mean(0)
     np.testing.assert_allclose(sampled.numpy(), reference.kl_gaussian(T8_MEANS, T8_SDS), atol=0.01)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_fast_and_reference_floors_agree(likelihood: str) -> None:
+    pixels = np.array([0.0, 1e-9, 0.1, 0.4999, 0.5, 0.501, 0.93, 1.0])
+    ours = fast.entropy_floor(torch.tensor(pixels), likelihood, gaussian_sd=0.3)
+    expected = reference.entropy_floor(pixels, likelihood, gaussian_sd=0.3)
+    np.testing.assert_allclose(ours, expected, rtol=1e-8, atol=1e-12)

@@ -109,7 +109,12 @@ def test_key_points_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_identity_does_not_depend_on_place_or_device(tmp_path: Path) -> None:
     first = prepare(open_study(write_study(tmp_path / "a"))).identity()
     again = prepare(open_study(write_study(tmp_path / "b"))).identity()
-    moved = prepare(open_study(tmp_path / "b", overrides=["vae.device=auto"])).identity()
+    elsewhere = [
+        "vae.device=auto",
+        "density_filter={kind='quantile',device='cpu'}",
+        "bayesian={kind='bgmm',device='cpu'}",
+    ]
+    moved = prepare(open_study(tmp_path / "b", overrides=elsewhere)).identity()
     other = prepare(open_study(tmp_path / "b", overrides=["vae.width=9"])).identity()
     assert first == again == moved != other
 

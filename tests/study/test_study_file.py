@@ -170,6 +170,11 @@ def test_settings_of_an_unknown_kind_are_not_judged_by_those_of_another(tmp_path
         ('"vae.invariances" = { low = 1, high = 2 }', "vae.invariances", ""),
         ('"keypoints.kind" = { choices = ["grid"] }', "keypoints.kind", "cannot be searched"),
         ('"vae.device" = { choices = ["cpu"] }', "vae.device", "cannot be searched"),
+        (
+            '"density_filter.device" = { choices = ["cpu"] }',
+            "density_filter.device",
+            "cannot be searched",
+        ),
         ('"mixture.max_points" = { low = 10, high = 20 }', "mixture.max_points", "cannot be"),
         ('"vae" = { low = 1, high = 2 }', "vae", "is a table; search one of its settings"),
         ('"vea.width" = { low = 1, high = 2 }', "vea.width", "did you mean 'vae'?"),

@@ -52,8 +52,9 @@ class Session:
 def what_counts(workflow: Workflow) -> dict[str, Any]:
     """The settings that must not change; the same study may move to another machine."""
     table = workflow.to_table()
-    for name in ("device", "engine"):
-        table["vae"].pop(name)
+    table["vae"].pop("engine")
+    for stage in ("vae", "density_filter", "mixture", "bayesian"):
+        table[stage].pop("device", None)  # a plug-in may have none
     return table
 
 

@@ -40,7 +40,6 @@ _SAMPLING_ORDER = (
 )
 # What all trials of a study must share for their scores to compare.
 _CONSTANT = (
-    "vae.device",
     "replicates",
     "latents",
     "mixture.max_points",
@@ -304,7 +303,7 @@ def _check_path(workflow: Workflow, path: str) -> None:
     if stage in ("rewards", "scores"):
         text = "a reward must stay the same within a study; weigh the front afterwards"
         raise SettingsError([Mistake((), text)])
-    if path in _CONSTANT or (rest and rest[-1] in ("kind", "path")):
+    if path in _CONSTANT or (rest and rest[-1] in ("kind", "path", "device")):
         raise SettingsError([Mistake((), "cannot be searched; fix it under [workflow]")])
     for part in (stage, *rest):
         if not isinstance(table, dict) or part not in table:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["kl_gaussian", "kl_sampled", "nll"]
+__all__ = ["entropy_floor", "kl_gaussian", "kl_sampled", "nll"]
 
 
 def _log_continuous_bernoulli_constant(logits: Tensor) -> Tensor:
@@ -26,6 +26,18 @@ def nll(pixels: Tensor, logits: Tensor, likelihood: str, *, gaussian_sd: float =
     if likelihood == "bernoulli":
         return bernoulli
     return bernoulli - _log_continuous_bernoulli_constant(logits)
+
+
+def entropy_floor(pixels: Tensor, likelihood: str, *, gaussian_sd: float = 0.5) -> Tensor:
+    """The least NLL that any decoder could reach on each pixel [nats]."""
+    if likelihood == "gaussian":
+        constant = math.log(gaussian_sd) + math.log(2 * math.pi) / 2
+        return torch.full_like(pixels, constant)
+    bernoulli: Tensor = torch.special.entr(pixels) + torch.special.entr(1 - pixels)
+    if likelihood == "bernoulli":
+        return bernoulli
+    edge = pixels.clamp(1e-6, 1 - 1e-6)  # log C(m) diverges at black and white
+    return bernoulli - _log_continuous_bernoulli_constant(edge.logit())
 
 
 def kl_gaussian(mean: Tensor, std: Tensor, prior_std: float = 1.0) -> Tensor:

@@ -153,14 +153,14 @@ def maximise(statistics: Tensor, ridge: Tensor) -> Parameters:
 
     Args:
         statistics: (C, F) of :func:`expect`.
-        ridge: (d, d) added to covariances.
+        ridge: (d, d) added to covariances, or (C, d, d).
     """
-    d = len(ridge)
-    row, column = torch.triu_indices(d, d)
+    d = ridge.shape[-1]
+    row, column = torch.triu_indices(d, d, device=statistics.device)
     weights = statistics[:, 0] + _EMPTY
     means = statistics[:, 1 : d + 1] / weights[:, None]
     second = statistics[:, d + 1 :] / weights[:, None] - means[:, row] * means[:, column]
-    second = second + ridge[row, column]
+    second = second + ridge[..., row, column]
     packed = second.T.contiguous()  # (d (d + 1) / 2, C): arithmetic along contiguous memory
     matrix = packed.new_zeros(d, d, packed.shape[1])
     matrix[row, column] = packed
@@ -201,5 +201,5 @@ def _invert(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a[:, j] = -column / pivot
         a[j] = row
         a[j, j] = 1 / pivot
-    eye = torch.eye(d, dtype=matrix.dtype)[..., None]
+    eye = torch.eye(d, dtype=matrix.dtype, device=matrix.device)[..., None]
     return torch.where(proper, a, eye), torch.where(proper, log_det, 0.0), proper

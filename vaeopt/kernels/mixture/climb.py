@@ -9,10 +9,10 @@ from torch import Tensor
 
 from vaeopt.kernels.mixture.batch import Layout, Parameters, expect, maximise
 
-__all__ = ["Starts", "best", "climb", "fresh", "joined"]
+__all__ = ["LONGEST", "TRIES", "Starts", "best", "climb", "fresh", "joined"]
 
-_LONGEST = 1e3  # times an EM step: the most that is extrapolated
-_TRIES = 3  # shorter extrapolations, until all covariances are positive definite
+LONGEST = 1e3  # times an EM step: the most that is extrapolated
+TRIES = 3  # shorter extrapolations, until all covariances are positive definite
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ def _extrapolated(
     """Statistics that two EM steps point to, and what follows; the second where those cannot be."""
     step, bend = first - zeroth, second - 2 * first + zeroth
     lengths = [_sum(v.square().sum(1), layout) for v in (step, bend)]
-    reach = (lengths[0] / lengths[1].clamp(min=1e-300)).sqrt().clamp(1.0, _LONGEST)
-    for _ in range(_TRIES):
+    reach = (lengths[0] / lengths[1].clamp(min=1e-300)).sqrt().clamp(1.0, LONGEST)
+    for _ in range(TRIES):
         r = reach[layout.owner][:, None]
         found = zeroth + 2 * r * step + r * r * bend
         parameters = maximise(found, ridge)

@@ -114,7 +114,7 @@ class BayesianDensity:
         return [features(torch.from_numpy(own)) for own in centred]
 
     @cached_property
-    def _constant(self) -> float:
+    def log_constant(self) -> float:
         """Part of the log prior that does not depend on the parameters."""
         k, d = self.n_components, self.latent_dim
         c, e = self.dirichlet, self.lkj
@@ -151,7 +151,7 @@ class BayesianDensity:
 
         value, mass, to_means, to_cov = self._likelihood(log_w, means, precision, half_log_det)
         to_log_w = heavy * (mass + self.dirichlet - 1)
-        value = value + self._constant + (self.dirichlet - 1) * log_w.sum(-1)
+        value = value + self.log_constant + (self.dirichlet - 1) * log_w.sum(-1)
         if penalised and self.overlap_weight > 0:
             o, do_w, do_m, do_c = self._overlap(weights, means, sd, roots, precision, half_log_det)
             scale = self.overlap_weight * self.points.shape[1]

@@ -10,10 +10,10 @@ from torch import Tensor
 from vaeopt.kernels.mixture.batch import Layout, Parameters, assign, maximise
 from vaeopt.kernels.mixture.climb import Starts, fresh, joined
 
-__all__ = ["neighbours", "seeded"]
+__all__ = ["APART", "LLOYD", "neighbours", "seeded", "sequences"]
 
-_LLOYD = 2  # steps of k-means; EM does the rest
-_APART = 0.8  # halves of a split component lie this many standard deviations from its mean
+LLOYD = 2  # steps of k-means; EM does the rest
+APART = 0.8  # halves of a split component lie this many standard deviations from its mean
 
 
 def seeded(
@@ -31,11 +31,11 @@ def seeded(
         rng: of the centres.
     """
     d = points.shape[1]
-    sequences = _sequences(points, n, max(components), rng)
-    centres = torch.cat([sequences[:, :k].reshape(-1, d) for k in components])
+    drawn = sequences(points, n, max(components), rng)
+    centres = torch.cat([drawn[:, :k].reshape(-1, d) for k in components])
     layout = Layout(tuple(k for k in components for _ in range(n)))
     coefficients = points.new_zeros(len(centres), len(phi))
-    for _ in range(1 + _LLOYD):
+    for _ in range(1 + LLOYD):
         # Nearest is where x c - c² / 2 is largest.
         coefficients[:, 0] = -centres.square().sum(1) / 2
         coefficients[:, 1 : d + 1] = centres
@@ -46,7 +46,7 @@ def seeded(
     return fresh(layout, statistics)
 
 
-def _sequences(points: Tensor, n: int, length: int, rng: np.random.Generator) -> Tensor:
+def sequences(points: Tensor, n: int, length: int, rng: np.random.Generator) -> Tensor:
     """(n, length, d) centres, each drawn by its squared distance to those before."""
     m, d = points.shape
     squares = points.square().sum(1)
@@ -90,7 +90,7 @@ def neighbours(winners: Starts, ridge: Tensor) -> Starts | None:
 def _splits(parent: Parameters) -> Iterator[Tensor]:
     """Statistics with one component halved along its longest axis, mean and covariance kept."""
     values, vectors = torch.linalg.eigh(parent.covariances)
-    gaps = _APART * vectors[..., -1] * values[:, -1:].sqrt()
+    gaps = APART * vectors[..., -1] * values[:, -1:].sqrt()
     inside = parent.covariances - gaps[:, :, None] * gaps[:, None, :]
     for j, gap in enumerate(gaps):
         half = parent.weights[j : j + 1] / 2

@@ -15,11 +15,22 @@ from threadpoolctl import threadpool_limits
 
 from vaeopt.kernels.mixture.guide import BayesianDensity
 
-__all__ = ["GuideFit", "evidence_costs", "fit_guides", "settled", "unconstrained"]
+__all__ = [
+    "BETA1",
+    "BETA2",
+    "CHECK_EVERY",
+    "CLIP",
+    "EPSILON",
+    "GuideFit",
+    "evidence_costs",
+    "fit_guides",
+    "settled",
+    "unconstrained",
+]
 
 Float64s = NDArray[np.float64]
-_WINDOW, _CHECK_EVERY = 200, 50  # steps of the stopping rule
-_CLIP, _BETA1, _BETA2, _EPSILON = 10.0, 0.9, 0.999, 1e-8  # of ClippedAdam
+_WINDOW, CHECK_EVERY = 200, 50  # steps of the stopping rule
+CLIP, BETA1, BETA2, EPSILON = 10.0, 0.9, 0.999, 1e-8  # of ClippedAdam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +56,7 @@ def settled(losses: Sequence[float], stop_gain: float) -> bool:
         stop_gain: least gain [nats per sample]; 0: never settled.
     """
     n = len(losses)
-    if stop_gain == 0 or n < 2 * _WINDOW or n % _CHECK_EVERY:
+    if stop_gain == 0 or n < 2 * _WINDOW or n % CHECK_EVERY:
         return False
     now, before = np.mean(losses[-_WINDOW:]), np.mean(losses[-2 * _WINDOW : -_WINDOW])
     return bool(before - now < stop_gain)
@@ -155,11 +166,11 @@ class _Adam:
     def step(self, gradient: Float64s) -> None:
         """Move all members once."""
         self.steps += 1
-        clipped = gradient.clip(-_CLIP, _CLIP)
-        self.first += (1 - _BETA1) * (clipped - self.first)
-        self.second += (1 - _BETA2) * (clipped**2 - self.second)
-        size = self.rate * math.sqrt(1 - _BETA2**self.steps) / (1 - _BETA1**self.steps)
-        self.x = self.x - size * self.first / (np.sqrt(self.second) + _EPSILON)
+        clipped = gradient.clip(-CLIP, CLIP)
+        self.first += (1 - BETA1) * (clipped - self.first)
+        self.second += (1 - BETA2) * (clipped**2 - self.second)
+        size = self.rate * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
+        self.x = self.x - size * self.first / (np.sqrt(self.second) + EPSILON)
 
     def keep(self, members: NDArray[np.intp]) -> None:
         """Go on with these only."""

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from vaeopt.core.types import Bools, Floats
 from vaeopt.kernels.density import log_density_loo, scott_bandwidth
-from vaeopt.stages.density_filter.base import DensityFilter
+from vaeopt.kernels.device import DEVICE_PATTERN
+from vaeopt.stages.density_filter.base import DensityFilter, device_of_pairs
 
 __all__ = ["Quantile"]
 
@@ -18,13 +19,16 @@ class Quantile(DensityFilter, kind="quantile"):
 
     drop: Annotated[float, Field(ge=0, lt=1)] = 0.10
     """share of the points that is dropped; scores with different shares never compare"""
+    device: Annotated[str, Field(pattern=DEVICE_PATTERN)] = "auto"
+    """auto (a GPU where there is one and the points are many), cpu, or cuda:N"""
 
     def __call__(self, z: Floats) -> Bools:
         """Keep the ceil((1 - drop) n) densest points, ties to the lower index."""
         n, d = z.shape
         spread = z.std(axis=0)
         scaled = (z - z.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-        density = log_density_loo(scaled, scott_bandwidth(n, d))
+        device = device_of_pairs(self.device, n)
+        density = log_density_loo(scaled, scott_bandwidth(n, d), device=device)
         kept = np.zeros(n, dtype=bool)
         kept[np.argsort(-density, kind="stable")[: self.count(n)]] = True
         return kept

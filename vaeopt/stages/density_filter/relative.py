@@ -8,7 +8,8 @@ from pydantic import Field, PositiveFloat
 
 from vaeopt.core.types import Bools, Floats
 from vaeopt.kernels.density import log_density
-from vaeopt.stages.density_filter.base import DensityFilter
+from vaeopt.kernels.device import DEVICE_PATTERN
+from vaeopt.stages.density_filter.base import DensityFilter, device_of_pairs
 
 __all__ = ["PaperLiteral", "Relative"]
 
@@ -22,10 +23,12 @@ class Relative(DensityFilter, kind="relative"):
     """standard deviation of the kernel [latent units]"""
     least_kept: Annotated[float, Field(gt=0, le=1)] = 0.5
     """share of the points that every trial must keep; fixes the size of the mixture fit"""
+    device: Annotated[str, Field(pattern=DEVICE_PATTERN)] = "auto"
+    """auto (a GPU where there is one and the points are many), cpu, or cuda:N"""
 
     def __call__(self, z: Floats) -> Bools:
         """Keep the dense points; their number depends on the latents."""
-        density = log_density(z, self.bandwidth)
+        density = log_density(z, self.bandwidth, device=device_of_pairs(self.device, len(z)))
         if self.threshold == 0:
             return np.ones(len(z), dtype=bool)
         return np.asarray(density - density.max() >= np.log(self.threshold))

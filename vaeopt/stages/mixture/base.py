@@ -1,6 +1,7 @@
 """What every mixture model is, which points are fitted, and how fits become a mixture."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,6 +14,7 @@ from vaeopt.core.types import Bools, ElboEstimate, Floats, GaussianMixtureFit, I
 from vaeopt.kernels.mixture import reference as kernel
 
 __all__ = [
+    "FitRequest",
     "FitSpace",
     "MixtureModel",
     "choose_points",
@@ -27,6 +29,19 @@ __all__ = [
 # In units of the points' own standard deviation: closer points are the same but for rounding.
 _SAME = 1e-6
 _CROWDED = 0.01  # share of points that may be such copies: too few to decide a score
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitRequest:
+    """One of several fits; the fields are the arguments of :meth:`MixtureModel.fit`."""
+
+    z: Floats
+    """(n, d)"""
+    kept: Bools
+    """(n,)"""
+    fit_index: Ints
+    """(M,)"""
+    seeds: Seeds
 
 
 class MixtureModel(Plugin, family="mixture"):
@@ -59,6 +74,17 @@ class MixtureModel(Plugin, family="mixture"):
 
         Never raises for degenerate latents: returns a mixture with ``failure`` set.
         """
+
+    def fit_many(self, requests: Sequence[FitRequest]) -> list[Mixture]:
+        """The fits of several trials, replicates or subsets, in their order.
+
+        Each is what :meth:`fit` finds, up to the rounding of sums. A model that gains from fitting
+        them together does so here.
+        """
+        return [
+            self.fit(one.z, kept=one.kept, fit_index=one.fit_index, seeds=one.seeds)
+            for one in requests
+        ]
 
 
 def choose_points(kept: Bools, n_fit: int, study_seed: int, *, subset: int = 0) -> Ints:

@@ -1,13 +1,19 @@
 """Bayesian Gaussian mixture, fitted by stochastic variational inference (semantics 6)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from vaeopt.core.seeds import Seeds
-from vaeopt.core.types import Bools, Floats, Ints, Mixture
+from vaeopt.core.types import Bools, ElboEstimate, Floats, Ints, Mixture
+from vaeopt.kernels.device import DEVICE_PATTERN, resolve_device
 from vaeopt.stages.mixture.base import (
+    FitRequest,
+    FitSpace,
     MixtureModel,
     describe,
     expect_bounded,
@@ -20,6 +26,9 @@ __all__ = ["MEANS_LIMIT", "Bgmm", "NoEvidenceError"]
 
 MEANS_LIMIT = 5.0
 """means of components lie in (-5, 5) per axis under the uniform prior"""
+
+_Guide = tuple[Any, ElboEstimate]
+"""the mixture at the median of a guide, and its evidence"""
 
 # In units of the points' own standard deviation: the floor that reg_covar = 1e-6 of the kind gmm
 # sets.
@@ -77,6 +86,9 @@ class Bgmm(MixtureModel, kind="bgmm"):
     """draws from the guide that the reported evidence bound is a mean of"""
     engine: Literal["direct", "pyro"] = "direct"
     """direct has the gradient written by hand; pyro is the reference that it is tested against"""
+    device: Annotated[str, Field(pattern=DEVICE_PATTERN)] = "auto"
+    """of the direct engine: auto (a GPU where there is one and the fits are many), cpu, or
+    cuda:N"""
 
     @property
     def raw_space(self) -> bool:
@@ -92,28 +104,97 @@ class Bgmm(MixtureModel, kind="bgmm"):
 
     def fit(self, z: Floats, *, kept: Bools, fit_index: Ints, seeds: Seeds) -> Mixture:
         """Fit the guide, then responsibilities of all patches at its median."""
-        z = np.asarray(z, dtype=np.float64)
-        try:
-            return self._fit(z, kept, fit_index, seeds)
-        except (np.linalg.LinAlgError, NoEvidenceError) as error:
-            return failed(
-                str(error),
-                kept=kept,
-                fit_index=fit_index,
-                latent_dim=z.shape[1],
-                space=self.space,
-            )
+        request = FitRequest(z=z, kept=kept, fit_index=fit_index, seeds=seeds)
+        (mixture,) = self._fit_all([request])
+        return mixture
 
-    def _fit(self, z: Floats, kept: Bools, fit_index: Ints, seeds: Seeds) -> Mixture:
-        space = fit_space(z[fit_index], self.space)
-        points = space(z[fit_index])
-        scale = float(np.sqrt(points.var(axis=0).mean()))
-        self._expect_proper(points)
-        seed = seeds.integer("bayesian")
-        median, elbo = self._engine(self, points, least_sd=_SMALLEST_SD * scale, seed=seed)
-        fit = measured(points, median.weights, median.means, median.covariances)
-        return describe(
-            z, kept=kept, fit_index=fit_index, space=space, fits=(fit,), chosen=0, elbo=elbo
+    def fit_many(self, requests: Sequence[FitRequest]) -> list[Mixture]:
+        """Fit a guide for each, all at once on a GPU, one after the other on the CPU."""
+        if type(self).fit is not Bgmm.fit:  # a subclass has its own way
+            return super().fit_many(requests)
+        return self._fit_all(requests)
+
+    def _fit_all(self, requests: Sequence[FitRequest]) -> list[Mixture]:
+        requests = [replace(one, z=np.asarray(one.z, dtype=np.float64)) for one in requests]
+        tasks = [self._task(request) for request in requests]
+        guides = iter(self._guides([task for task in tasks if isinstance(task, _Task)]))
+        return [
+            self._described(request, task, next(guides))
+            if isinstance(task, _Task)
+            else self._failed(request, task)
+            for request, task in zip(requests, tasks, strict=True)
+        ]
+
+    def _task(self, request: FitRequest) -> "_Task | Exception":
+        """What is to be fitted, or why nothing can be."""
+        try:
+            space = fit_space(request.z[request.fit_index], self.space)
+            points = np.asarray(space(request.z[request.fit_index]), dtype=np.float64)
+            self._expect_proper(points)
+        except (np.linalg.LinAlgError, NoEvidenceError) as error:
+            return error
+        least_sd = _SMALLEST_SD * float(np.sqrt(points.var(axis=0).mean()))
+        seed = request.seeds.integer("bayesian")
+        return _Task(space=space, points=points, least_sd=least_sd, seed=seed)
+
+    def _guides(self, tasks: Sequence["_Task"]) -> list["_Guide | NoEvidenceError"]:
+        """What was found for every task, or why nothing was; one shape makes one batch."""
+        found: dict[int, _Guide | NoEvidenceError] = {}
+        shapes: dict[tuple[int, ...], list[int]] = {}
+        for i, task in enumerate(tasks):
+            shapes.setdefault(task.points.shape, []).append(i)
+        for (m, _), numbers in shapes.items():
+            mine = [tasks[i] for i in numbers]
+            device = resolve_device(
+                "cpu" if self.engine == "pyro" else self.device,
+                setting="workflow.bayesian.device",
+                numbers=len(mine) * m * self.max_components,
+            )
+            if device.type == "cpu":
+                found |= {i: self._one(tasks[i]) for i in numbers}
+                continue
+            from vaeopt.stages.mixture.direct import fit_together
+
+            points, least_sd = [t.points for t in mine], [t.least_sd for t in mine]
+            seeds = [t.seed for t in mine]
+            fits = fit_together(self, points, least_sd=least_sd, seeds=seeds, device=device)
+            found |= dict(zip(numbers, fits, strict=True))
+        return [found[i] for i in range(len(tasks))]
+
+    def _one(self, task: "_Task") -> "_Guide | NoEvidenceError":
+        try:
+            guide: _Guide = self._engine(self, task.points, least_sd=task.least_sd, seed=task.seed)
+        except NoEvidenceError as error:
+            return error
+        return guide
+
+    def _described(
+        self, request: FitRequest, task: "_Task", guide: "_Guide | NoEvidenceError"
+    ) -> Mixture:
+        if isinstance(guide, NoEvidenceError):
+            return self._failed(request, guide)
+        median, elbo = guide
+        try:
+            fit = measured(task.points, median.weights, median.means, median.covariances)
+            return describe(
+                request.z,
+                kept=request.kept,
+                fit_index=request.fit_index,
+                space=task.space,
+                fits=(fit,),
+                chosen=0,
+                elbo=elbo,
+            )
+        except np.linalg.LinAlgError as error:
+            return self._failed(request, error)
+
+    def _failed(self, request: FitRequest, error: Exception) -> Mixture:
+        return failed(
+            str(error),
+            kept=request.kept,
+            fit_index=request.fit_index,
+            latent_dim=request.z.shape[1],
+            space=self.space,
         )
 
     @property
@@ -146,3 +227,15 @@ class Bgmm(MixtureModel, kind="bgmm"):
                 f"a fitted point lies at {farthest:.1f}, outside the prior of the means "
                 f"(-{MEANS_LIMIT:g}, {MEANS_LIMIT:g}) in {self.space} space"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What is fitted."""
+
+    space: FitSpace
+    points: NDArray[np.float64]
+    """(M, d) in fit space"""
+    least_sd: float
+    """floor of standard deviations [unit of fit space]"""
+    seed: int

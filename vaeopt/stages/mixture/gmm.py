@@ -1,18 +1,25 @@
 """Gaussian mixture with full covariances (semantics 5)."""
 
 import warnings
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from threadpoolctl import threadpool_limits
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.settings import Tuple
 from vaeopt.core.types import Bools, Floats, GaussianMixtureFit, Ints, Mixture
+from vaeopt.kernels.device import DEVICE_PATTERN, resolve_device
 from vaeopt.kernels.mixture import reference as kernel
-from vaeopt.kernels.mixture.em import fit_grid
+from vaeopt.kernels.mixture.em import EmFit, fit_grid
+from vaeopt.kernels.mixture.stacked.em import fit_grids
 from vaeopt.stages.mixture.base import (
+    FitRequest,
+    FitSpace,
     MixtureModel,
     describe,
     expect_bounded,
@@ -46,6 +53,9 @@ class Gmm(MixtureModel, kind="gmm"):
     engine: Literal["batched", "scikit-learn"] = "batched"
     """batched fits all K and starts at once, ten times as fast and with a wider search; the two
     may find different optima"""
+    device: Annotated[str, Field(pattern=DEVICE_PATTERN)] = "auto"
+    """of the batched engine: auto (a GPU where there is one and the fits are many), cpu, or
+    cuda:N"""
     selection_weight: Annotated[float, Field(ge=0, le=10)] | None = None
     """w_sel: if given, K is chosen by J(w_sel) for every reward; else each uses its own cost"""
 
@@ -63,60 +73,108 @@ class Gmm(MixtureModel, kind="gmm"):
 
     def fit(self, z: Floats, *, kept: Bools, fit_index: Ints, seeds: Seeds) -> Mixture:
         """One fit per K, then responsibilities of all patches under the chosen K."""
-        z = np.asarray(z, dtype=np.float64)
-        points = z[fit_index]
+        request = FitRequest(z=z, kept=kept, fit_index=fit_index, seeds=seeds)
+        (mixture,) = self._fit_all([request])
+        return mixture
+
+    def fit_many(self, requests: Sequence[FitRequest]) -> list[Mixture]:
+        """One fit per K for each, all at once on a GPU, one after the other on the CPU."""
+        if type(self).fit is not Gmm.fit:  # a subclass has its own way
+            return super().fit_many(requests)
+        return self._fit_all(requests)
+
+    def _fit_all(self, requests: Sequence[FitRequest]) -> list[Mixture]:
+        tasks = [self._task(request) for request in requests]
+        fits = self._fits([task for task in tasks if isinstance(task, _Task)])
+        return [
+            self._chosen(task, next(fits)) if isinstance(task, _Task) else task for task in tasks
+        ]
+
+    def _task(self, request: FitRequest) -> "_Task | Mixture":
+        """What is to be fitted, or why nothing can be."""
+        request = replace(request, z=np.asarray(request.z, dtype=np.float64))
+        points = request.z[request.fit_index]
         try:
             space = fit_space(points, self.space)
-            scaled = space(points)
+            scaled = np.asarray(space(points), dtype=np.float64)
             expect_bounded(scaled)
         except np.linalg.LinAlgError as error:
-            return self._failed(str(error), z, kept, fit_index)
+            return self._failed(str(error), request)
         reg = self.reg_covar * (float(points.var(axis=0).mean()) if self.raw_space else 1.0)
         low, high = self.components
         grid = range(low, min(high, len(points)) + 1)
+        return _Task(request=request, space=space, points=scaled, grid=grid, reg=reg)
+
+    def _fits(self, tasks: Sequence["_Task"]) -> Iterator[tuple[GaussianMixtureFit, ...]]:
+        """The fits of every task, in their order."""
         if self.engine == "batched":
-            fits = self._fit_together(scaled, grid, reg, seeds.integer("mixture"))
-        else:
-            fits = tuple(
-                self._fit_one(scaled, k, reg, seeds.integer("mixture", member=k)) for k in grid
+            found = self._together(tasks)
+            for i, task in enumerate(tasks):
+                yield tuple(
+                    self._judge(task, k, fit) for k, fit in zip(task.grid, found[i], strict=True)
+                )
+            return
+        for task in tasks:
+            seeds = task.request.seeds
+            yield tuple(
+                self._fit_one(task.points, k, task.reg, seeds.integer("mixture", member=k))
+                for k in task.grid
             )
+
+    def _chosen(self, task: "_Task", fits: tuple[GaussianMixtureFit, ...]) -> Mixture:
+        """The mixture whose K has the least cost."""
         allowed = [i for i, fit in enumerate(fits) if not fit.rejected]
         if not allowed:
             reason = fits[0].rejected if fits else "no K in the grid has enough points"
-            return self._failed(reason, z, kept, fit_index, fits)
+            return self._failed(reason, task.request, fits)
         weight = 1.0 if self.selection_weight is None else self.selection_weight
         return describe(
-            z,
-            kept=kept,
-            fit_index=fit_index,
-            space=space,
+            task.request.z,
+            kept=task.request.kept,
+            fit_index=task.request.fit_index,
+            space=task.space,
             fits=fits,
             chosen=min(allowed, key=lambda i: _cost(fits[i], weight)),
             selection_weight=self.selection_weight,
         )
 
-    def _fit_together(
-        self, points: Floats, grid: range, reg: float, seed: int
-    ) -> tuple[GaussianMixtureFit, ...]:
-        if not grid:
-            return ()
-        found = fit_grid(
-            np.asarray(points, dtype=np.float64),
-            grid,
-            starts=self.n_init,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            reg_covar=reg,
-            seed=seed,
-        )
-        return tuple(
-            self._judged(points, fit.weights, fit.means, fit.covariances, fit.converged)
-            if fit.proper
-            else _no_fit(
-                k, len(points), points.shape[1], f"K = {k}: every start has a singular covariance"
+    def _together(self, tasks: Sequence["_Task"]) -> dict[int, tuple[EmFit, ...]]:
+        """By number of the task; tasks of one shape make one batch on a GPU."""
+        found: dict[int, tuple[EmFit, ...]] = {}
+        shapes: dict[tuple[int, ...], list[int]] = {}
+        for i, task in enumerate(tasks):
+            if task.grid:
+                shapes.setdefault(task.points.shape, []).append(i)
+            else:
+                found[i] = ()
+        recipe: dict[str, Any] = {
+            "starts": self.n_init,
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+        }
+        for (m, _), numbers in shapes.items():
+            mine = [tasks[i] for i in numbers]
+            grid, regs = mine[0].grid, [task.reg for task in mine]
+            seeds = [task.request.seeds.integer("mixture") for task in mine]
+            device = resolve_device(
+                self.device,
+                setting="workflow.mixture.device",
+                numbers=len(mine) * m * sum(grid),
             )
-            for k, fit in zip(grid, found, strict=True)
-        )
+            if device.type == "cpu":
+                for i, task, seed in zip(numbers, mine, seeds, strict=True):
+                    found[i] = fit_grid(task.points, grid, reg_covar=task.reg, seed=seed, **recipe)
+                continue
+            points = np.stack([task.points for task in mine])
+            fits = fit_grids(points, grid, reg_covar=regs, seeds=seeds, device=device, **recipe)
+            found |= dict(zip(numbers, fits, strict=True))
+        return found
+
+    def _judge(self, task: "_Task", k: int, fit: EmFit) -> GaussianMixtureFit:
+        if fit.proper:
+            return self._judged(task.points, fit.weights, fit.means, fit.covariances, fit.converged)
+        m, d = task.points.shape
+        return _no_fit(k, m, d, f"K = {k}: every start has a singular covariance")
 
     def _fit_one(self, points: Floats, k: int, reg: float, seed: int) -> GaussianMixtureFit:
         from sklearn.mixture import GaussianMixture
@@ -162,22 +220,31 @@ class Gmm(MixtureModel, kind="gmm"):
         return measured(points, weights, means, covariances, rejected)
 
     def _failed(
-        self,
-        reason: str,
-        z: Floats,
-        kept: Bools,
-        fit_index: Ints,
-        fits: tuple[GaussianMixtureFit, ...] = (),
+        self, reason: str, request: FitRequest, fits: tuple[GaussianMixtureFit, ...] = ()
     ) -> Mixture:
         return failed(
             reason,
-            kept=kept,
-            fit_index=fit_index,
-            latent_dim=z.shape[1],
+            kept=request.kept,
+            fit_index=request.fit_index,
+            latent_dim=request.z.shape[1],
             space=self.space,
             fits=fits,
             selection_weight=self.selection_weight,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What is fitted."""
+
+    request: FitRequest
+    space: FitSpace
+    points: NDArray[np.float64]
+    """(M, d) in fit space"""
+    grid: range
+    """of K"""
+    reg: float
+    """added to covariance diagonals [unit of fit space, squared]"""
 
 
 def _cost(fit: GaussianMixtureFit, weight: float) -> float:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from vaeopt.core.types import Floats, Latents, Patches, TrainedVae
 from vaeopt.kernels.grid import affine_pose
-from vaeopt.stages.vae.errors import ErrorSums
+from vaeopt.stages.vae.device import encoding_device
+from vaeopt.stages.vae.errors import error_sums
 from vaeopt.stages.vae.invariances import compose
 from vaeopt.stages.vae.model import InvariantVae, restore
 from vaeopt.stages.vae.settings import VaeSettings
@@ -19,10 +20,12 @@ _BLOCK_PIXELS = 200_000  # of patches that are looked at together: a few MB in f
 # That a spatial decoder is asked for together, 1.3 MB per layer at width 128: with eighty times as
 # many, twice as slow, because layers leave the cache and their memory is fresh every time.
 _DECODED_PIXELS = 2_500
+# Numbers of one layer that a GPU works on together: 256 MB, of which it holds a few at a time.
+_DEVICE_NUMBERS = 2**26
 
 
 def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> Latents:
-    """Posterior, pose and reconstruction of every patch.
+    """Posterior, pose and reconstruction of every patch, on the device of the model's settings.
 
     Args:
         vae: a trained model.
@@ -34,17 +37,18 @@ def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> 
         ValueError: the windows have another size.
     """
     model = _restored(vae, patches)
-    settings = model.settings
-    sums = ErrorSums(patches.pixels, settings, core_px or patches.size_px)
+    settings, device = model.settings, _device(model)
+    sums = error_sums(patches.pixels, settings, core_px or patches.size_px, device)
     # Filled rather than gathered: what a block leaves behind would sit between the large arrays
     # of the next ones, and the memory of those could not be used again.
-    mean, std = torch.empty(2, len(patches), settings.n_codes + settings.latent_dim)
-    error_nats = torch.empty(len(patches), dtype=torch.float64)
-    for rows, x in _blocks_of(patches):
+    n_latents = settings.n_codes + settings.latent_dim
+    mean, std = torch.empty(2, len(patches), n_latents, device=device)
+    error_nats = torch.empty(len(patches), dtype=torch.float64, device=device)
+    for rows, x in _blocks_of(patches, model):
         with torch.no_grad():
             mean[rows], std[rows] = model.encoder(x)
         error_nats[rows] = sums.add(x, _logits(model, mean[rows]))
-    n = settings.n_codes
+    n, mean, std = settings.n_codes, mean.cpu(), std.cpu()
     latents, sds = mean.double().numpy(), std.double().numpy()
     return Latents(
         z_mean=latents[:, n:],
@@ -52,7 +56,7 @@ def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> 
         codes=_pose(settings, mean[:, :n].double(), patches.size_px),
         code_mean=latents[:, :n],
         code_std=sds[:, :n],
-        error_nats=error_nats.numpy(),
+        error_nats=error_nats.cpu().numpy(),
         reconstruction=sums.reconstruction(),
     )
 
@@ -71,11 +75,11 @@ def content_means(vae: TrainedVae, patches: Patches) -> Floats:
         ValueError: the windows have another size.
     """
     model = _restored(vae, patches)
-    content = np.empty((len(patches), model.settings.latent_dim))
-    for rows, x in _blocks_of(patches):
+    content = torch.empty(len(patches), model.settings.latent_dim, device=_device(model))
+    for rows, x in _blocks_of(patches, model):
         with torch.no_grad():
-            content[rows] = model.encoder(x)[0][:, model.settings.n_codes :].numpy()
-    return content
+            content[rows] = model.encoder(x)[0][:, model.settings.n_codes :]
+    return content.cpu().double().numpy()
 
 
 def decode(vae: TrainedVae, latents: Latents | Floats) -> Floats:
@@ -102,19 +106,34 @@ def decode(vae: TrainedVae, latents: Latents | Floats) -> Floats:
 def _restored(vae: TrainedVae, patches: Patches) -> InvariantVae:
     if patches.size_px != vae.window_px:
         raise ValueError(f"expected windows of {vae.window_px} px, got {patches.size_px} px")
-    return restore(vae)
+    model = restore(vae)
+    return model.to(encoding_device(model.settings.device, len(patches) * _per_patch(model)))
 
 
-def _blocks_of(patches: Patches) -> Iterator[tuple[slice, Tensor]]:
+def _device(model: InvariantVae) -> torch.device:
+    return model.encoder.mean.weight.device
+
+
+def _per_patch(model: InvariantVae) -> int:
+    """Numbers of the largest layer."""
+    pixels, width = model.size_px**2, model.settings.width
+    return pixels * width if model.settings.invariances else max(pixels, width)
+
+
+def _blocks_of(patches: Patches, model: InvariantVae) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of the patches, where they are and (rows, n_pixels); one is copied at a time."""
-    step = max(1, _BLOCK_PIXELS // patches.size_px**2)
-    for start in range(0, len(patches), step):
-        rows = slice(start, start + step)
-        yield rows, torch.tensor(patches.pixels[rows]).flatten(1)
+    step, device = _BLOCK_PIXELS // patches.size_px**2, _device(model)
+    if device.type == "cuda":
+        step = _DEVICE_NUMBERS // _per_patch(model)
+    for start in range(0, len(patches), max(1, step)):
+        rows = slice(start, start + max(1, step))
+        yield rows, torch.tensor(patches.pixels[rows]).flatten(1).to(device)
 
 
 def _logits(model: InvariantVae, latents: Tensor) -> Tensor:
     most = _DECODED_PIXELS if model.settings.invariances else _BLOCK_PIXELS
+    if latents.is_cuda:  # these are as many as a GPU wants
+        most = latents.shape[0] * model.size_px**2
     blocks = torch.split(latents, max(1, most // model.size_px**2))
     with torch.no_grad():
         return torch.cat([model.decoder(block) for block in blocks])
