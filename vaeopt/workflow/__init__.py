@@ -3,8 +3,9 @@
 from vaeopt.stages.rewards.base import with_parts
 from vaeopt.workflow.artefacts import load_run, save_run, write_export
 from vaeopt.workflow.cache import StageCache
+from vaeopt.workflow.flow import walk, walk_many
 from vaeopt.workflow.primitives import primitives
-from vaeopt.workflow.run import comparison_for, complete, refit, walk
+from vaeopt.workflow.run import comparison_for, complete, refit
 from vaeopt.workflow.scores import Score, needs_of, optimised, rewards_of, score_of, scores_of
 from vaeopt.workflow.settings import STAGES, Workflow
 
@@ -25,6 +26,7 @@ __all__ = [
     "score_of",
     "scores_of",
     "walk",
+    "walk_many",
     "with_parts",
     "write_export",
 ]

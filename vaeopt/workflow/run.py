@@ -1,10 +1,9 @@
-"""The sentence: all stages in order."""
+"""The stages behind the training, and what all runs of a study must share."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -25,17 +24,15 @@ from vaeopt.core.types import (
 )
 from vaeopt.kernels.agreement import draw_angles, draw_shifts
 from vaeopt.kernels.latent import unit_diagnostics
-from vaeopt.stages.keypoints import detect
 from vaeopt.stages.latent_filter.base import LARGEST_MARGIN, log_margin
 from vaeopt.stages.mixture import choose_points
-from vaeopt.stages.patches import cut, recut
+from vaeopt.stages.patches import recut
 from vaeopt.stages.rewards import Reward
-from vaeopt.stages.vae import content_means, encode, train_members
-from vaeopt.workflow.cache import StageCache
+from vaeopt.stages.vae import content_means
 from vaeopt.workflow.scores import needs_of
 from vaeopt.workflow.settings import Workflow
 
-__all__ = ["comparison_for", "complete", "refit", "score", "walk"]
+__all__ = ["comparison_for", "complete", "of_all", "refit", "score", "timed"]
 
 _RECUT_PIXELS = 32_000_000  # 128 MB of second patches at a time; the image is prepared for each
 
@@ -72,74 +69,6 @@ def comparison_for(
     return Comparison(largest_window_px=largest, core_px=smallest, n_fit=n_fit, seed=seed)
 
 
-def walk(
-    workflow: Workflow,
-    micrograph: Micrograph,
-    *,
-    comparison: Comparison,
-    seeds: Seeds,
-    cache: StageCache | None = None,
-    folder: Path = Path(),
-    on_epoch: Callable[[int, int, float], None] | None = None,
-) -> WorkflowRun:
-    """Walk through all stages; replicates share key points and patches and train together.
-
-    The seconds of a stage that replicates share are shared out equally among them.
-
-    Args:
-        workflow: fixed settings of every stage.
-        micrograph: the image.
-        comparison: what this run shares with those that it will be compared with.
-        seeds: all randomness of the run.
-        cache: key points and patches of earlier runs on the same image.
-        folder: where relative paths of the settings start.
-        on_epoch: called after each training epoch with (epoch, epochs, loss [nats]), the mean over
-            the replicates that are still training.
-    """
-    cache, shared = cache or StageCache(), dict[str, float]()
-    with _timed(shared, "keypoints"):
-        keypoints = cache.get(
-            "keypoints",
-            (workflow.keypoints, comparison.largest_window_px),
-            lambda: detect(
-                workflow.keypoints,
-                micrograph,
-                largest_window_px=comparison.largest_window_px,
-                folder=folder,
-            ),
-        )
-    with _timed(shared, "patches"):
-        patches = cache.get(
-            "patches",
-            (workflow.keypoints, comparison.largest_window_px, workflow.patches),
-            lambda: cut(workflow.patches, micrograph, keypoints),
-        )
-    own_seeds = [seeds.replicate(member) for member in range(workflow.replicates)]
-    with _timed(shared, "vae"):
-        vaes = train_members(
-            workflow.vae, patches, seeds=own_seeds, micrograph=micrograph, on_epoch=on_epoch
-        )
-    members = []
-    for vae, own in zip(vaes, own_seeds, strict=True):
-        seconds = {stage: total / len(vaes) for stage, total in shared.items()}
-        with _timed(seconds, "encode"):
-            latents = encode(vae, patches, core_px=comparison.core_px)
-        members.append(
-            score(
-                workflow,
-                micrograph,
-                keypoints,
-                patches,
-                vae,
-                latents,
-                comparison=comparison,
-                seeds=own,
-                seconds=seconds,
-            )
-        )
-    return replace(members[0], replicates=tuple(members[1:]), collapse=_of_all(members))
-
-
 def score(
     workflow: Workflow,
     micrograph: Micrograph,
@@ -169,13 +98,13 @@ def score(
     )
     if workflow.latents == "sample":
         latents = replace(latents, z_sample=_drawn(latents, comparison.seed))
-    with _timed(seconds, "density_filter"):
+    with timed(seconds, "density_filter"):
         kept = workflow.density_filter(latents.z)
         subsets = [
             choose_points(kept, comparison.n_fit, comparison.seed, subset=subset)
             for subset in range(workflow.mixture.subsets)
         ]
-    with _timed(seconds, "mixture"):
+    with timed(seconds, "mixture"):
         mixture, *resampled = (
             workflow.mixture.fit(latents.z, kept=kept, fit_index=points, seeds=seeds)
             for points in subsets
@@ -251,7 +180,7 @@ def refit(
         )
         for m, member in enumerate(run.members)
     ]
-    return replace(members[0], replicates=tuple(members[1:]), collapse=_of_all(members))
+    return replace(members[0], replicates=tuple(members[1:]), collapse=of_all(members))
 
 
 def _with_needs(
@@ -259,11 +188,11 @@ def _with_needs(
 ) -> WorkflowRun:
     seconds = dict(run.seconds)
     if "bayesian" in needs and run.bayesian is None:
-        with _timed(seconds, "bayesian"):
+        with timed(seconds, "bayesian"):
             run = replace(run, bayesian=_evidence(workflow, run, seeds))
     recuts = dict(run.recuts)
     for name in sorted(needs & {"rotation", "jitter"} - recuts.keys()):
-        with _timed(seconds, name):
+        with timed(seconds, name):
             recuts[name] = _recut(run, name)
     return replace(run, recuts=recuts, seconds=seconds)
 
@@ -332,7 +261,7 @@ def _verdict(workflow: Workflow, run: WorkflowRun, *, diverged: bool) -> Collaps
     return Collapse(margin=max(margins), reasons=tuple(reasons))
 
 
-def _of_all(members: list[WorkflowRun]) -> Collapse:
+def of_all(members: list[WorkflowRun]) -> Collapse:
     """A mean over trainings is worth something only if none of them has collapsed."""
     if len(members) == 1:
         return members[0].collapse
@@ -345,7 +274,8 @@ def _of_all(members: list[WorkflowRun]) -> Collapse:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Note how long the body took, under the name of its stage."""
     start = time.perf_counter()
     yield
     seconds[stage] = time.perf_counter() - start

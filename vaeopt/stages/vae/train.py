@@ -1,7 +1,9 @@
 """The training loop: the one mutable place of the flow."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +17,10 @@ from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers import Job, choose_trainer, stack_key
 
-__all__ = ["Request", "train", "train_each", "train_many", "train_members"]
+__all__ = ["Request", "Training", "train", "train_each", "train_many", "train_members"]
 
 EpochHook = Callable[[int, int, float], None]
 GroupHook = Callable[[Sequence[int]], None]
-Trained = tuple[TrainedVae, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,15 @@ class Request:
     """of each VAE; weights, shuffling and noise derive from them and from nothing else"""
     micrograph: Micrograph | None = None
     """recorded with the model (scaling, pixel size) so that it can be used on the next image"""
+
+
+class Training(NamedTuple):
+    """What came out of a request."""
+
+    vaes: tuple[TrainedVae, ...]
+    """in the order of the seeds"""
+    seconds: float
+    """its share of the time that its group took: every VAE of a group has the same"""
 
 
 def train(
@@ -58,7 +68,7 @@ def train_members(
     seeds: Sequence[Seeds],
     micrograph: Micrograph | None = None,
     on_epoch: EpochHook | None = None,
-) -> Trained:
+) -> tuple[TrainedVae, ...]:
     """Train several VAEs that differ by their seeds, together.
 
     Args:
@@ -75,13 +85,13 @@ def train_members(
 
 def train_many(
     requests: Sequence[Request], *, on_epoch: EpochHook | None = None
-) -> tuple[Trained, ...]:
+) -> tuple[tuple[TrainedVae, ...], ...]:
     """Train what is asked for, together where that pays, and fail with the first that fails."""
     found = []
     for result in train_each(requests, on_epoch=on_epoch):
         if isinstance(result, Exception):
             raise result
-        found.append(result)
+        found.append(result.vaes)
     return tuple(found)
 
 
@@ -90,7 +100,7 @@ def train_each(
     *,
     on_epoch: EpochHook | None = None,
     on_group: GroupHook | None = None,
-) -> Iterator[Trained | Exception]:
+) -> Iterator[Training | Exception]:
     """Train what is asked for, together where that pays; hand out each as soon as it is there.
 
     Every VAE ends as if it had been trained alone, up to the rounding of sums. Patches go to the
@@ -108,10 +118,10 @@ def train_each(
         on_group: called before a group trains, with the numbers of its requests.
 
     Yields:
-        In the order of the requests, the VAEs of each in the order of its seeds, or why there are
-        none. A group trains when the first of its requests is due.
+        In the order of the requests, what came out of each, or why nothing did. A group trains
+        when the first of its requests is due.
     """
-    ended: dict[int, Trained | Exception] = {}
+    ended: dict[int, Training | Exception] = {}
     jobs: dict[int, Job] = {}
     on_device: dict[tuple[int, torch.device], Tensor] = {}
     for number, request in enumerate(requests):
@@ -126,12 +136,7 @@ def train_each(
             key = keys[number]
             alike = [number] if key is None else [other for other in jobs if keys[other] == key]
             group = {member: jobs.pop(member) for member in alike}
-            for member, result in _of_group(group, on_epoch, on_group).items():
-                ended[member] = (
-                    result
-                    if isinstance(result, Exception)
-                    else tuple(_vae(requests[member], record) for record in result)
-                )
+            ended |= _of_group(requests, group, on_epoch, on_group)
         yield ended.pop(number)
 
 
@@ -155,26 +160,38 @@ def _job(request: Request, on_device: dict[tuple[int, torch.device], Tensor]) ->
 
 
 def _of_group(
-    jobs: Mapping[int, Job], on_epoch: EpochHook | None, on_group: GroupHook | None
-) -> dict[int, list[_Record] | Exception]:
-    """The members of each job, or what went wrong."""
-    numbers = list(jobs)
+    requests: Sequence[Request],
+    jobs: Mapping[int, Job],
+    on_epoch: EpochHook | None,
+    on_group: GroupHook | None,
+) -> dict[int, Training | Exception]:
+    """What came out of each job, by its number among the requests."""
+    numbers, start = list(jobs), time.perf_counter()
     if on_group is not None:
         on_group(numbers)
     try:
-        records = iter(_epochs(list(jobs.values()), on_epoch))
-        return {number: [next(records) for _ in job.seeds] for number, job in jobs.items()}
+        records = _epochs(list(jobs.values()), on_epoch)
     except torch.OutOfMemoryError as error:
         failure: Exception = _no_memory(jobs[numbers[0]], str(error))
     except Exception as error:
         failure = error
+    else:
+        each, remaining = (time.perf_counter() - start) / len(records), iter(records)
+        return {
+            number: Training(
+                vaes=tuple(_vae(requests[number], next(remaining)) for _ in job.seeds),
+                seconds=each * len(job.seeds),
+            )
+            for number, job in jobs.items()
+        }
     if len(jobs) == 1:
         return {numbers[0]: failure}
     # Forgotten before others train: the frames that it remembers hold memory of the device.
     del failure
-    found: dict[int, list[_Record] | Exception] = {}
+    found: dict[int, Training | Exception] = {}
     for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]):
-        found |= _of_group({number: jobs[number] for number in half}, on_epoch, on_group)
+        part = {number: jobs[number] for number in half}
+        found |= _of_group(requests, part, on_epoch, on_group)
     return found
 
 
