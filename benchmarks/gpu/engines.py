@@ -12,7 +12,7 @@ from vaeopt.core.types import Patches, TrainedVae
 from vaeopt.stages.vae import Request, VaeSettings, train_many
 from vaeopt.stages.vae.trainers import Job, Trainer, choose_trainer
 
-__all__ = ["Entrant", "epoch_work", "entrants", "paper_settings", "train_together", "trainer_name"]
+__all__ = ["Entrant", "entrants", "epoch_work", "paper_settings", "train_together", "trainer_name"]
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def epoch_work(
     return work, trainer
 
 
-def trainer_name(settings: VaeSettings, patches: Patches, device: str) -> str:
+def trainer_name(settings: VaeSettings, patches: Patches) -> str:
     """Which trainer such a training gets."""
-    data = torch.from_numpy(patches.pixels.reshape(len(patches), -1).copy()).to(device)
+    data = torch.from_numpy(patches.pixels.reshape(len(patches), -1).copy()).to(settings.device)
     job = Job(settings, data, patches.size_px, (Seeds(0, 0),))
     return type(choose_trainer([job])).__name__
 

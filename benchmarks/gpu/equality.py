@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from common import INVARIANCES, Plan, Section
 from engines import paper_settings, train_together
-from peer import peer_training
+from peer import missing, peer_training
 from scene import paper_study, patches_of, ready
 
 from vaeopt.core.seeds import Seeds
@@ -52,33 +52,29 @@ def _compare(plan: Plan, section: Section, session: Session, model: str) -> None
     engine = "native" if native.runs("float32") else "fast"
     base = _ends(plan, session, model, device="cpu", engine=engine, precision="float32")
     for precision in ("bf16", "float32"):
-        found = _ends(
-            plan, session, model, device=plan.device, engine="auto", precision=precision
-        )
+        found = _ends(plan, session, model, device=plan.device, engine="auto", precision=precision)
         for score, values in found.items():
             row = {"model": model, "precision": precision, "score": score}
             section.row("rows", row | _apart(base[score], values))
 
 
-def _ends(
-    plan: Plan, session: Session, model: str, **vae: str
-) -> dict[str, list[float]]:
+def _ends(plan: Plan, session: Session, model: str, **vae: str) -> dict[str, list[float]]:
     """Last loss and every score of each seed."""
     found: dict[str, list[float]] = {}
     names = tuple(word for word in INVARIANCES[model].split("+") if word != "none")
     changes = {f"vae.{name}": value for name, value in vae.items()} | {"vae.invariances": names}
     workflow = session.file.settings.workflow.with_values(changes)
-    for seed in range(plan.equality[0]):
-        walked = walk(
-            workflow,
-            session.micrograph,
-            comparison=session.comparison,
-            seeds=Seeds(seed, 0),
-            cache=session.cache,
-            folder=session.file.folder,
-        )
-        found.setdefault("loss", []).append(float(walked.vae.loss_nats[-1]))
-        for label, score in scores_of(workflow, walked).items():
+    together = walk(
+        workflow.model_copy(update={"replicates": plan.equality[0]}),
+        session.micrograph,
+        comparison=session.comparison,
+        seeds=Seeds(0, 0),
+        cache=session.cache,
+        folder=session.file.folder,
+    )
+    for member in together.members:
+        found.setdefault("loss", []).append(float(member.vae.loss_nats[-1]))
+        for label, score in scores_of(workflow, member).items():
             found.setdefault(label, []).append(np.nan if score is None else score.value)
     return found
 
@@ -104,6 +100,9 @@ def _apart(first: list[float], second: list[float]) -> dict[str, object]:
 
 def _peer(plan: Plan, section: Section, session: Session) -> None:
     """Mean loss of the last epoch: pyroVED beside ours in bf16, rotation and translation."""
+    if plan.smoke and missing():
+        section.put(peer_missing=missing())
+        return
     n_seeds, _, epochs = plan.equality
     patches = patches_of(session, plan.windows_px[0])
     settings = paper_settings("rt", plan, precision="bf16", epochs=epochs)

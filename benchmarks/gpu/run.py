@@ -116,6 +116,7 @@ def _processor() -> str:
 
 def take_in(files: list[Path]) -> None:
     """Add sections of files from elsewhere to the stored ones of the same device."""
+    RESULTS.mkdir(exist_ok=True)
     for file in files:
         fresh = json.loads(file.read_text(encoding="utf-8"))
         if fresh.get("smoke", True):
@@ -123,7 +124,8 @@ def take_in(files: list[Path]) -> None:
         path = RESULTS / file.name
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         sections = {**known.get("sections", {}), **fresh["sections"]}
-        path.write_text(json.dumps({**known, **fresh, "sections": sections}, indent=1) + "\n")
+        text = json.dumps({**known, **fresh, "sections": sections}, indent=1) + "\n"
+        path.write_text(text, encoding="utf-8")
 
 
 def write_tables() -> None:

@@ -13,7 +13,7 @@ from vaeopt.stages.patches import PatchSettings, cut
 from vaeopt.study.file import OptunaSettings, StudySettings
 from vaeopt.study.session import Session, prepare
 
-__all__ = ["patches_of", "paper_study", "ready"]
+__all__ = ["paper_study", "patches_of", "ready"]
 
 _MARGIN_PX = 10  # half of the largest window
 _SPACING_PX = 4
@@ -51,6 +51,7 @@ def paper_study(
     workflow = {
         "preset": "paper",
         "keypoints": {"kind": "csv", "path": "keypoints.csv"},
+        "patches": {"size_px": windows_px[0]},
         "vae": {"device": plan.device, **(vae or {})},
         "mixture": {"engine": "batched", "components": [low, high]},
         "bayesian": {"engine": "direct", "steps": 20 if plan.smoke else 500},

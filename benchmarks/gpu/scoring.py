@@ -35,9 +35,7 @@ def run(plan: Plan, section: Section) -> None:
                 section.attempt(stage, partial(_measure, plan, section, stage, work))
 
 
-def _measure(
-    plan: Plan, section: Section, stage: str, works: dict[str, Callable[[], Any]]
-) -> None:
+def _measure(plan: Plan, section: Section, stage: str, works: dict[str, Callable[[], Any]]) -> None:
     """Both sides take turns; their answers are compared where they are arrays."""
     answers = {side: work() for side, work in works.items()}
     largest = None
@@ -45,8 +43,8 @@ def _measure(
         first, second = (np.asarray(answer, dtype=float) for answer in answers.values())
         scale = float(np.abs(first).max()) or 1.0
         largest = float(np.abs(first - second).max()) / scale
-    times = interleaved(plan, {side: _once(work) for side, work in works.items()},
-                        left=lambda: section.left_s)
+    units = {side: _once(work) for side, work in works.items()}
+    times = interleaved(plan, units, left=lambda: section.left_s)
     section.row(
         "rows",
         {
@@ -84,7 +82,7 @@ def _stages(plan: Plan, session: Session) -> dict[str, dict[str, Callable[[], An
 
     def fit(model: Any) -> Floats:
         mixture = model.fit(points, kept=everything, fit_index=index, seeds=Seeds(0, 0))
-        return np.asarray(np.sort(mixture.weights))
+        return np.asarray(np.sort(mixture.best.weights))
 
     plugins = {
         "density filter": (workflow.density_filter, lambda plugin: plugin(points).astype(float)),

@@ -14,7 +14,7 @@ Results = dict[str, Any]
 
 def render(stored: Sequence[Results]) -> str:
     """All tables, device by device; the form alone if nothing is stored."""
-    parts = ["### Floors of a step\n", _floors()]
+    parts = [f"### Floors of a step\n\n{_floors()}"]
     if not stored:
         return "\n\n".join([*parts, "### The bar\n\n" + _bar({}, full=True)])
     for results in stored:
@@ -23,7 +23,7 @@ def render(stored: Sequence[Results]) -> str:
             title = f"SMOKE on {title}: tiny sizes, no figures of anything"
         sections = results["sections"]
         full = not results["smoke"]
-        parts.append(f"## {title}")
+        parts.append(f"### {title}")
         tables = (
             ("The bar", _bar(sections, full=full)),
             ("Machine", _machine(sections.get("machine", {}))),
@@ -34,8 +34,8 @@ def render(stored: Sequence[Results]) -> str:
             ("Ends of trainings", _equality(sections.get("equality", {}))),
             ("After training", _scoring(sections.get("scoring", {}))),
         )
-        parts += [f"### {name}\n\n{table}" for name, table in tables]
-    return "\n\n".join(parts).replace("\n\n\n", "\n\n")
+        parts += [f"#### {name}\n\n{table}" for name, table in tables]
+    return "\n\n".join(parts)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -67,9 +67,10 @@ def _floors() -> str:
         *("tanh, millions", "weights and moments, kB", "batch, kB"),
     )
     whole = sweep_operations() / 1e15
+    windows = ", ".join(map(str, PAPER_WINDOWS_PX))
     return (
-        f"{_table(head, rows)}\n\nThe paper's sweep, windows {', '.join(map(str, PAPER_WINDOWS_PX))}"
-        f" px with each model, 4000 patches, 1000 epochs: {whole:.2f} PFLOP."
+        f"{_table(head, rows)}\n\nThe paper's sweep, windows {windows} px with each model, 4000 "
+        f"patches, 1000 epochs: {whole:.2f} PFLOP."
     )
 
 
@@ -134,13 +135,17 @@ def _checks(checks: Results) -> str:
         text += f" {tests['error'].splitlines()[0]}"
     rows = [
         (
-            *(row["model"], row["window_px"], row["precision"], row["trainer"], row["epochs"]),
+            *(row["model"], row["window_px"], row["engine"], row["precision"], row["trainer"]),
+            row["epochs"],
             f"{row['largest_difference']:.1e}" if row["largest_difference"] is not None else "",
             "yes" if row["agrees"] else "NO",
         )
         for row in checks.get("curves", [])
     ]
-    head = ("model", "px", "precision", "trained by", "epochs", "largest difference", "agrees")
+    head = (
+        *("model", "px", "engine", "precision", "trained by", "epochs"),
+        *("largest difference", "agrees"),
+    )
     return f"{text}\n\n{_table(head, rows)}" if checks else NOTHING
 
 
@@ -179,10 +184,17 @@ def _steps(sections: Results) -> str:
         *("model", "px", "engine", "trained by", "precision", "members", "us per member and step"),
         *("floor, operations", "floor, bytes", "x operations"),
     )
-    return _table(head, rows)
+    if not rows:
+        return NOTHING
+    return (
+        f"{_table(head, rows)}\n\nThe floor of float32 is that of tf32 products, where those are "
+        "faster. That of bytes holds if no weights stay in a cache."
+    )
 
 
 def _peer(peer: Results) -> str:
+    if "missing" in peer:
+        return f"{NOTHING}: {', '.join(peer['missing'])} not installed"
     rows = []
     for row in peer.get("rows", []):
         us, ratio = row["us"], row["times_faster"]
@@ -193,7 +205,7 @@ def _peer(peer: Results) -> str:
                 f"{ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})",
             )
         )
-    return _table(("model", "px", "who", "us per training and step", "x svi.step"), rows)
+    return _table(("model", "px", "who", "us per training and step", "x peer"), rows)
 
 
 def _sweep(sections: Results) -> str:

@@ -57,7 +57,9 @@ def _study(folder: Path, plan: Plan, *, epochs: int) -> Any:
 def _operations(plan: Plan) -> int:
     """Of the whole sweep at the wanted epochs."""
     per_batch = sum(
-        step_floor(model, size).operations for model in INVARIANCES for size in plan.sweep_windows_px
+        step_floor(model, size).operations
+        for model in INVARIANCES
+        for size in plan.sweep_windows_px
     )
     return per_batch * plan.sweep_patches * plan.sweep_epochs // 128
 
@@ -138,4 +140,3 @@ def _whole_study(plan: Plan, section: Section) -> None:
             "was_scaled": epochs < plan.sweep_epochs,
         }
     )
-
