@@ -14,7 +14,7 @@ import torch
 from common import INVARIANCES, Plan, Section
 from engines import paper_settings, train_together
 from peer import missing, peer_training
-from scene import paper_study, patches_of, ready
+from scene import on_device, paper_study, patches_of, ready
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.decoder import native
@@ -63,7 +63,7 @@ def _ends(plan: Plan, session: Session, model: str, **vae: str) -> dict[str, lis
     found: dict[str, list[float]] = {}
     names = tuple(word for word in INVARIANCES[model].split("+") if word != "none")
     changes = {f"vae.{name}": value for name, value in vae.items()} | {"vae.invariances": names}
-    workflow = session.file.settings.workflow.with_values(changes)
+    workflow = on_device(session.file.settings.workflow.with_values(changes), vae["device"])
     together = walk(
         workflow.model_copy(update={"replicates": plan.equality[0]}),
         session.micrograph,

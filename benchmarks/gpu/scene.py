@@ -12,8 +12,9 @@ from vaeopt.datasets.domains import render_domains
 from vaeopt.stages.patches import PatchSettings, cut
 from vaeopt.study.file import OptunaSettings, StudySettings
 from vaeopt.study.session import Session, prepare
+from vaeopt.workflow import Workflow
 
-__all__ = ["paper_study", "patches_of", "ready"]
+__all__ = ["on_device", "paper_study", "patches_of", "ready"]
 
 _MARGIN_PX = 10  # half of the largest window
 _SPACING_PX = 4
@@ -78,6 +79,17 @@ def paper_study(
         },
         optuna=optuna,
     )
+
+
+def on_device(workflow: Workflow, device: str) -> Workflow:
+    """The workflow with every stage there that can be told where to compute."""
+    stages = {name: getattr(workflow, name) for name in type(workflow).model_fields}
+    moved = {
+        name: stage.model_copy(update={"device": device})
+        for name, stage in stages.items()
+        if "device" in getattr(type(stage), "model_fields", ())
+    }
+    return workflow.model_copy(update=moved)
 
 
 def ready(settings: StudySettings, folder: Path) -> Session:
