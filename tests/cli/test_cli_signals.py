@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 import vaeopt as vo
 from tests.study.tiny import ONE, points, write_study
 from vaeopt.cli import main
+from vaeopt.study.attributes import INTERRUPTED, RETRY_OF
 from vaeopt.study.pareto import finished
-from vaeopt.study.records import INTERRUPTED, RETRY_OF
 
 N = 3
 

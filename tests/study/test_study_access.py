@@ -49,7 +49,7 @@ def test_the_table_of_trials_says_why_some_have_no_values(
     with pytest.raises(KeyboardInterrupt):
         optimize(folder, progress=Halt(0, ctrl_c))
     with monkeypatch.context() as patch:
-        patch.setattr("vaeopt.study.optimize.walk", _broken)
+        patch.setattr("vaeopt.workflow.flow.encode", _broken)
         with pytest.raises(StudyError, match="5 trials failed in a row"):
             optimize(folder)
     study = optimize(folder, n_trials=1)

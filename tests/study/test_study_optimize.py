@@ -1,6 +1,7 @@
 """The loop: how many trials, what each leaves behind, what happens to those that fail."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +13,36 @@ from optuna.trial import TrialState
 
 from tests.study.tiny import ONE, Halt, contents, points, write_study
 from vaeopt.core.errors import StudyError, VaeoptError
+from vaeopt.core.types import WorkflowRun
 from vaeopt.study import optimize as loop
 from vaeopt.study.ask import ask
+from vaeopt.study.attributes import FAILURE, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize, run_once
 from vaeopt.study.pareto import feasible, finished, margin
-from vaeopt.study.records import FAILURE, SEED_NUMBER, WORKER, record_of, worker_name
+from vaeopt.study.records import record_of, worker_name
 from vaeopt.study.session import prepare
-from vaeopt.workflow import walk
+from vaeopt.workflow import walk_many
 
 UNSCORABLE = '{ kind = "variance-product", minimum = 1e9 }'
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
-    """Make the walk of these trials of this session raise."""
+    """Make the walk of these trials of this session fail."""
     done = iter(range(1000))
 
-    def walk_or_fail(*args: Any, **kwargs: Any) -> Any:
-        if next(done) in calls:
-            raise FloatingPointError("the moon is in the\nwrong place")
-        return walk(*args, **kwargs)
+    def run_or_fail(run: WorkflowRun | Exception) -> WorkflowRun | Exception:
+        try:
+            if next(done) in calls:
+                raise FloatingPointError("the moon is in the\nwrong place")
+        except FloatingPointError as error:
+            return error
+        return run
 
-    monkeypatch.setattr(loop, "walk", walk_or_fail)
+    def walk_or_fail(*args: Any, **kwargs: Any) -> Iterator[WorkflowRun | Exception]:
+        return map(run_or_fail, walk_many(*args, **kwargs))
+
+    monkeypatch.setattr(loop, "walk_many", walk_or_fail)
 
 
 def test_n_trials_is_a_total_over_sessions(tmp_path: Path) -> None:
@@ -67,6 +76,12 @@ def test_progress_is_told_of_everything(tmp_path: Path) -> None:
     class Scribe:
         def started(self, study: optuna.Study, session: object, total: int) -> None:
             told.append(("started", study.study_name, total))
+
+        def note(self, line: str) -> None:
+            told.append(line)
+
+        def training(self, numbers: Sequence[int]) -> None:
+            told.append(("training", *numbers))
 
         def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
             assert np.isfinite(loss_nats)
@@ -174,7 +189,7 @@ def test_an_error_in_a_trial_is_recorded_and_the_study_goes_on(
     assert failure["type"] == "FloatingPointError"
     assert failure["message"] == "the moon is in the\nwrong place"
     assert failure["traceback"].startswith("Traceback")
-    assert "walk_or_fail" in failure["traceback"]
+    assert "run_or_fail" in failure["traceback"]
     assert [t.user_attrs[SEED_NUMBER] for t in study.trials] == [0, 1, 2, 3]
 
 
@@ -218,7 +233,8 @@ def test_a_reward_that_is_no_number_fails_the_trial(
     study = optimize(write_study(tmp_path, rewards=ONE), timeout_s=1e-9)
     session = prepare(open_study(tmp_path))
     trial = ask(study, session)
-    loop._one_trial(study, session, trial, loop._Silent())
+    (outcome,) = loop._outcomes(session, [trial], loop._Silent())
+    loop._tell(study, session, trial, outcome)
     assert study.trials[0].state == TrialState.FAIL
     assert study.trials[0].user_attrs[FAILURE]["message"] == "reward 'x' is nan"
 

@@ -14,18 +14,11 @@ from optuna.trial import TrialState
 
 from tests.study.tiny import ONE, Halt, Point, ctrl_c, points, write_study
 from vaeopt.study.ask import ask
+from vaeopt.study.attributes import FAILURE, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
 from vaeopt.study.pareto import finished
-from vaeopt.study.records import (
-    FAILURE,
-    INTERRUPTED,
-    RETRY_OF,
-    SEED_NUMBER,
-    WORKER,
-    worker_alive,
-    worker_name,
-)
+from vaeopt.study.records import worker_alive, worker_name
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study

@@ -54,6 +54,7 @@ def study_text(
     sampler: str = '{ kind = "random" }',
     n_trials: int = 3,
     seed: int = 0,
+    at_once: int | None = None,
 ) -> str:
     """A study file; every argument is a piece of TOML."""
     recipe = f"epochs = 2, batch_size = 32{', ' if vae else ''}{vae}"
@@ -75,6 +76,7 @@ rewards = {rewards}
 sampler = {sampler}
 n_trials = {n_trials}
 seed = {seed}
+{"" if at_once is None else f"trials_at_once = {at_once}"}
 """
 
 
@@ -112,9 +114,19 @@ class Halt:
         self._trial, self._epoch, self._then = trial, epoch, then
         self._ended = 0
         self.states: list[str] = []
+        self.groups: list[list[int]] = []
+        self.notes: list[str] = []
 
     def started(self, study: optuna.Study, session: Session, total: int) -> None:
         """Nothing to prepare."""
+
+    def note(self, line: str) -> None:
+        """Keep it."""
+        self.notes.append(line)
+
+    def training(self, numbers: Sequence[int]) -> None:
+        """Note who trains with whom."""
+        self.groups.append(list(numbers))
 
     def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
         """Strike."""

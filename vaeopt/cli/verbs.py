@@ -98,6 +98,7 @@ def optimize(arguments: argparse.Namespace) -> int:
             file,
             n_trials=arguments.n_trials,
             timeout_s=arguments.timeout,
+            trials_at_once=arguments.trials_at_once,
             storage=arguments.storage,
             progress=progress,
         )

@@ -65,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("optimize", verbs.optimize, "create a study or go on with it")
     sub.add_argument("--n-trials", metavar="N", type=_positive, help="finished trials in all")
     sub.add_argument("--timeout", metavar="S", type=_seconds, help="start no trial after S seconds")
+    sub.add_argument(
+        "--trials-at-once", metavar="N", type=_positive, help="trials that train together"
+    )
     sub.add_argument("--quiet", action="store_true", help="show no progress")
     storage(sub)
 

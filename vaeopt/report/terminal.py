@@ -1,7 +1,7 @@
 """What the terminal shows while a study runs: a bar for people, plain lines for files."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
-from vaeopt.study.access import metric_names
+from vaeopt.study.access import metric_names, spans
 from vaeopt.study.pareto import compromise, finished, margin
 from vaeopt.study.session import Session
 
@@ -22,6 +22,7 @@ class Terminal:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._bar: Any = None
+        self._what = "trials"
         self._interactive = sys.stderr.isatty()
 
     def started(self, study: optuna.Study, session: Session, total: int) -> None:
@@ -41,13 +42,23 @@ class Terminal:
         if not self._interactive:
             print(f"{done} of {total} trials are finished", file=sys.stderr, flush=True)
 
+    def note(self, line: str) -> None:
+        """Above the bar."""
+        if not self._quiet:
+            tqdm.write(line, file=sys.stderr)
+
+    def training(self, numbers: Sequence[int]) -> None:
+        """Name the trials that train."""
+        self._what = spans(numbers)
+
     def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
         """Show the epoch beside the bar, a few times per trial."""
         if self._bar is not None and epoch % max(1, epochs // 20) == 0:
-            self._bar.set_description(f"trials (epoch {epoch}/{epochs})")
+            self._bar.set_description(f"{self._what} (epoch {epoch}/{epochs})")
 
     def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Advance, and say what is best so far."""
+        self._what = "trials"
         if self._quiet:
             return
         text = _best_so_far(study)

@@ -1,27 +1,53 @@
 """Reading a study: its trials as a table, the run of a trial, one walk without Optuna."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import optuna
 import pandas as pd
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.types import WorkflowRun
+from vaeopt.study.attributes import FAILURE
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.optimize import Progress, run_once
 from vaeopt.study.pareto import front, margin, pick
-from vaeopt.study.records import FAILURE, restore, scores_in
+from vaeopt.study.records import restore, scores_in
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study as _load_study
 from vaeopt.study.stored import rescored_scores
 
-__all__ = ["load_study", "load_trial", "metric_names", "run", "status_lines", "trials_frame"]
+__all__ = [
+    "load_study",
+    "load_trial",
+    "metric_names",
+    "run",
+    "spans",
+    "status_lines",
+    "trials_frame",
+]
 
 
 def metric_names(study: optuna.Study) -> list[str]:
     """Names of the rewards, in order."""
     return study.metric_names or [f"value_{i}" for i in range(len(study.directions))]
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Numbers in short, with their noun.
+
+    >>> spans([4]), spans([4, 5, 6, 9])
+    ('trial 4', 'trials 4-6, 9')
+    """
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    alone = len(runs) == 1 and runs[0][0] == runs[0][1]
+    return f"trial{'' if alone else 's'} {', '.join(words)}"
 
 
 def run(
@@ -107,14 +133,15 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     collapsed = sum(margin(t) > 0 for t in complete)
     failed = sum(t.state == TrialState.FAIL for t in trials)
-    running = sum(t.state == TrialState.RUNNING for t in trials)
+    running = [t.number for t in trials if t.state == TrialState.RUNNING]
     lines = [
         f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
-        f"{failed} failed or interrupted, {running} running",
+        f"{failed} failed or interrupted, {len(running)} running",
     ]
-    durations = [t.duration.total_seconds() for t in complete if t.duration]
-    if durations:
-        mean = sum(durations) / len(durations)
+    if len(running) > 1:
+        lines.append(f"running   {spans(running)}")
+    if complete:
+        mean = _busy_seconds(complete) / len(complete)
         left = mean * max(0, wanted - len(complete))
         lines.append(f"time      {mean:.1f} s per trial, about {left / 60:.0f} min left")
     names = metric_names(study)
@@ -122,3 +149,17 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
         values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))
         lines.append(f"best      trial {trial.number}: {values}")
     return lines
+
+
+def _busy_seconds(trials: Sequence[FrozenTrial]) -> float:
+    """How long at least one of them was running: those of a batch run at the same time."""
+    times = [
+        (t.datetime_start.timestamp(), t.datetime_complete.timestamp())
+        for t in trials
+        if t.datetime_start and t.datetime_complete
+    ]
+    total, until = 0.0, 0.0
+    for start, end in sorted(times):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total

@@ -1,4 +1,4 @@
-"""The next trial: signed as soon as it exists, and drawn with the seed of its own number."""
+"""The next trials: signed as soon as they exist, each drawn with the seed of its own number."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,15 +9,77 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.seeds import derive
-from vaeopt.study.records import RETRY_OF, SEED_NUMBER, WORKER, worker_name
+from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
+from vaeopt.study.records import worker_name
 from vaeopt.study.session import Session
 
-__all__ = ["ask"]
+__all__ = ["ask", "ask_together", "exhausted"]
+
+_ALONE = (0, 1)
 
 
-def ask(study: optuna.Study, session: Session) -> Trial:
-    """The next trial, waiting ones first, with all its parameters."""
-    study.sampler = _Numbered(session)
+def ask_together(study: optuna.Study, session: Session, most: int) -> list[Trial]:
+    """All trials that train before any of them is told, in the order in which they are told.
+
+    What a sampler sees while it draws depends on which trials had been told by then. So a batch
+    that was cut off is taken up as it was begun, with its size of then, and no trial of the next
+    one joins it: a study that is resumed meets the same states as one that never stopped.
+
+    Args:
+        study: one that is not :func:`exhausted`.
+        session: of the study.
+        most: finished trials that are still wanted.
+    """
+    first, size = _cut_off(study) or (0, min(most, session.file.settings.optuna.trials_at_once))
+    asked: list[Trial] = []
+    for place in range(first, min(size, first + most)):
+        if asked and exhausted(study, session, asked):
+            break
+        asked.append(ask(study, session, (place, size)))
+    return asked
+
+
+def _cut_off(study: optuna.Study) -> tuple[int, int] | None:
+    """First place and size of the batch that waits to be run again."""
+    # They are told in order: what was told is the beginning, what waits is the rest, or, where the
+    # batch was cut off while it was asked for, all that had been asked for.
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if RETRY_OF in trial.user_attrs:
+            place, size = trial.user_attrs.get(BATCH, _ALONE)
+            return place, size
+    return None
+
+
+def exhausted(study: optuna.Study, session: Session, asked: Sequence[Trial] = ()) -> bool:
+    """Whether a sampler that tries every point once has tried them all, or is about to.
+
+    Args:
+        study: of the session.
+        session: tells the sampler and the points.
+        asked: trials that have not been told yet.
+    """
+    sampler = session.file.settings.optuna.sampler
+    if not sampler.finite_space:
+        return False
+    ended = [
+        trial.params
+        for trial in study.get_trials(deepcopy=False)
+        # A point that fails would fail again; one that was interrupted is run again.
+        if trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED, False)
+    ]
+    tried = {tuple(sorted(p.items())) for p in (*ended, *(trial.params for trial in asked))}
+    return len(tried) >= (session.space.n_points or 0)
+
+
+def ask(study: optuna.Study, session: Session, batch: tuple[int, int] = _ALONE) -> Trial:
+    """The next trial, waiting ones first, with all its parameters.
+
+    Args:
+        study: of the session.
+        session: tells the sampler and what it draws.
+        batch: its place among those that are asked for together, and how many these are.
+    """
+    study.sampler = _Numbered(session, batch)
     return study.ask(fixed_distributions=dict(session.space.distributions))
 
 
@@ -28,8 +90,9 @@ class _Numbered(BaseSampler):
     again as it was; and processes that ask at the same moment never draw with the same seed.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, batch: tuple[int, int]) -> None:
         self._session = session
+        self._batch = batch
         self._sampler: BaseSampler = optuna.samplers.RandomSampler()
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
@@ -39,7 +102,10 @@ class _Numbered(BaseSampler):
             earlier = study.get_trials(deepcopy=False)[: trial.number]
             # Retries do not count: a study that was interrupted meets the same sampler states.
             number = sum(RETRY_OF not in other.user_attrs for other in earlier)
-        for key, value in ((WORKER, worker_name()), (SEED_NUMBER, number)):
+        signed = {WORKER: worker_name(), SEED_NUMBER: number}
+        if self._batch != _ALONE:
+            signed[BATCH] = list(self._batch)
+        for key, value in signed.items():
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
             trial.set_user_attr(key, value)  # what is held of it in memory
         settings, grid = self._session.file.settings.optuna, self._session.space.grid()

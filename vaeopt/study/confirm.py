@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from vaeopt.core.errors import StudyError
 from vaeopt.stages.rewards.base import trainings_compared
 from vaeopt.stages.vae.device import resolve_device
+from vaeopt.study.attributes import INTERRUPTED, WORKER
 from vaeopt.study.chebyshev import chebyshev, scaled
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import StudyFile, StudySettings, open_study
@@ -24,8 +25,6 @@ from vaeopt.study.optimize import Progress, retrain
 from vaeopt.study.pareto import best, by_compromise, costs, feasible, finished, front, margin
 from vaeopt.study.quiet import name_metrics, quiet_optuna
 from vaeopt.study.records import (
-    INTERRUPTED,
-    WORKER,
     attach,
     record_failure,
     seeds_of,

@@ -39,8 +39,10 @@ class OptunaSettings(Settings):
     sampler: Sampler = Tpe()
     n_trials: PositiveInt = 50
     """finished trials at which the study ends, counted over all sessions"""
+    trials_at_once: PositiveInt = 1
+    """trials that are asked for together and trained together; more than 1 pays on a GPU"""
     timeout_s: PositiveFloat | None = None
-    """longest time of one session [s]; the trial that is running is finished"""
+    """longest time of one session [s]; trials that are running are finished"""
     seed: Annotated[int, Field(ge=0)] = 0
     """all randomness of trial n derives from (seed, n)"""
     storage: str | None = None

@@ -1,8 +1,8 @@
 """The loop: ask Optuna, walk the workflow, tell Optuna; create or resume."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,14 +14,12 @@ from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
 from vaeopt.stages.vae.device import resolve_device
-from vaeopt.study.ask import ask
+from vaeopt.study.ask import ask_together, exhausted
+from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.pareto import finished
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.records import (
-    FAILURE,
-    INTERRUPTED,
-    SEED_NUMBER,
     attach,
     environment,
     environment_of,
@@ -30,10 +28,10 @@ from vaeopt.study.records import (
     set_constraint,
     settings_of,
 )
-from vaeopt.study.resume import requeue_interrupted
+from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import create_or_load, storage_url
-from vaeopt.workflow import Workflow, optimised, rewards_of, scores_of, walk
+from vaeopt.workflow import Workflow, optimised, rewards_of, scores_of, walk, walk_many
 
 __all__ = ["Progress", "Replay", "optimize", "replay", "retrain", "run_once"]
 
@@ -46,8 +44,17 @@ class Progress(Protocol):
     def started(self, study: optuna.Study, session: Session, total: int) -> None:
         """Before the first trial; ``total`` finished trials are wanted."""
 
+    def note(self, line: str) -> None:
+        """Something to know before the first trial; not called where there is nothing."""
+
+    def training(self, numbers: Sequence[int]) -> None:
+        """Before trials that were asked for together train: those of the next epochs.
+
+        Not called while one trial is asked for at a time.
+        """
+
     def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
-        """After each training epoch."""
+        """After each training epoch; the loss is the mean of all that trains."""
 
     def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """After each trial, failed ones included."""
@@ -55,6 +62,10 @@ class Progress(Protocol):
 
 class _Silent:
     def started(self, study: optuna.Study, session: Session, total: int) -> None: ...
+
+    def note(self, line: str) -> None: ...
+
+    def training(self, numbers: Sequence[int]) -> None: ...
 
     def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None: ...
 
@@ -66,6 +77,7 @@ def optimize(
     *,
     n_trials: int | None = None,
     timeout_s: float | None = None,
+    trials_at_once: int | None = None,
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
@@ -76,6 +88,8 @@ def optimize(
         study: a study folder, a ``.toml`` file, or settings made in Python.
         n_trials: total of finished trials; that of the study file if left out.
         timeout_s: start no trial after this many seconds.
+        trials_at_once: trials that are asked for together and trained together; that of the study
+            file if left out.
         storage: Optuna storage URL; a SQLite file beside the study file if left out.
         folder: where outputs of settings made in Python belong.
         progress: told of every epoch and trial.
@@ -85,9 +99,9 @@ def optimize(
 
     Raises:
         VaeoptError: for whatever the user can put right; nothing has been written then.
-        KeyboardInterrupt: Ctrl-C; the running trial is marked and will be run again.
+        KeyboardInterrupt: Ctrl-C; running trials are marked and will be run again.
     """
-    file = open_study(study, folder=folder)
+    file = _with(open_study(study, folder=folder), trials_at_once)
     session = prepare(file)
     resolve_device(file.settings.workflow.vae.device)  # now, not in the first trial
     total = n_trials if n_trials is not None else file.settings.optuna.n_trials
@@ -98,8 +112,29 @@ def optimize(
         optuna_study = create_or_load(session, storage_url(file, storage))
         requeue_interrupted(optuna_study, session.space.distributions)
         show.started(optuna_study, session, total)
+        _record_at_once(optuna_study, session, show)
         _loop(optuna_study, session, total, limit, show)
     return optuna_study
+
+
+def _with(file: StudyFile, trials_at_once: int | None) -> StudyFile:
+    if trials_at_once is None:
+        return file
+    changed = file.settings.optuna.model_copy(update={"trials_at_once": trials_at_once})
+    return replace(file, settings=file.settings.model_copy(update={"optuna": changed}))
+
+
+def _record_at_once(study: optuna.Study, session: Session, show: Progress) -> None:
+    """It may change, as nothing that was told depends on it; but what will be asked for does."""
+    was, now = study.user_attrs.get(AT_ONCE, 1), session.file.settings.optuna.trials_at_once
+    if was == now:
+        return
+    if study.trials:
+        show.note(
+            f"trials_at_once was {was} and is {now} from here on: other trials will follow than "
+            f"with {was}"
+        )
+    study.set_user_attr(AT_ONCE, now)
 
 
 def _loop(
@@ -107,43 +142,77 @@ def _loop(
 ) -> None:
     start = time.monotonic()
     failures = 0
-    while len(finished(study)) < total and not _exhausted(study, session):
+    while (missing := total - len(finished(study))) > 0 and not exhausted(study, session):
         if limit_s is not None and time.monotonic() - start >= limit_s:
             return
-        trial = ask(study, session)
-        _one_trial(study, session, trial, show)
-        done = study.get_trials(deepcopy=False)[trial.number]
-        show.trial_done(study, done)
-        failures = failures + 1 if done.state == TrialState.FAIL else 0
-        if failures >= _FAILURES_IN_A_ROW:
-            reason = done.user_attrs.get(FAILURE, {})
-            raise StudyError(
-                f"{failures} trials failed in a row; the last with "
-                f"{reason.get('type')}: {reason.get('message')}",
-                remedy="see vaeopt:failure among the trial's attributes in the dashboard",
-            )
+        with resumable(study):
+            trials = ask_together(study, session, missing)
+            for trial, outcome in zip(trials, _outcomes(session, trials, show), strict=True):
+                _tell(study, session, trial, outcome)
+                done = study.get_trials(deepcopy=False)[trial.number]
+                show.trial_done(study, done)
+                failures = failures + 1 if done.state == TrialState.FAIL else 0
+                if failures >= _FAILURES_IN_A_ROW:
+                    raise _too_many(failures, done)
 
 
-def _exhausted(study: optuna.Study, session: Session) -> bool:
-    """Whether a sampler that tries every point once has tried them all."""
-    sampler = session.file.settings.optuna.sampler
-    if not sampler.finite_space:
-        return False
-    tried = {
-        tuple(sorted(trial.params.items()))
-        for trial in study.get_trials(deepcopy=False)
-        # A point that fails would fail again; one that was interrupted is run again.
-        if trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED, False)
-    }
-    return len(tried) >= (session.space.n_points or 0)
+def _too_many(failures: int, last: FrozenTrial) -> StudyError:
+    reason = last.user_attrs.get(FAILURE, {})
+    return StudyError(
+        f"{failures} trials failed in a row; the last with "
+        f"{reason.get('type')}: {reason.get('message')}",
+        remedy="see vaeopt:failure among the trial's attributes in the dashboard",
+    )
 
 
-def _one_trial(study: optuna.Study, session: Session, trial: Trial, show: Progress) -> None:
-    """Evaluate one trial and tell the result; whatever happens, the trial ends."""
+_Outcome = tuple[Workflow, WorkflowRun] | Exception
+
+
+def _outcomes(session: Session, trials: Sequence[Trial], show: Progress) -> Iterator[_Outcome]:
+    """Settings and run of each trial, as soon as it is scored, or what went wrong."""
+    settings = [_settings(session, trial) for trial in trials]
+    able = [
+        (trial, found)
+        for trial, found in zip(trials, settings, strict=True)
+        if isinstance(found, Workflow)
+    ]
+
+    def training(group: Sequence[int]) -> None:
+        if len(trials) > 1:
+            show.training([able[place][0].number for place in group])
+
+    seed = session.file.settings.optuna.seed
+    runs = walk_many(
+        [workflow for _, workflow in able],
+        session.micrograph,
+        comparison=session.comparison,
+        seeds=[Seeds(seed, trial.user_attrs[SEED_NUMBER]) for trial, _ in able],
+        cache=session.cache,
+        folder=session.file.folder,
+        on_epoch=show.epoch,
+        on_group=training,
+    )
+    for found in settings:
+        if isinstance(found, Exception):
+            yield found
+        else:
+            run = next(runs)
+            yield run if isinstance(run, Exception) else (found, run)
+
+
+def _settings(session: Session, trial: Trial) -> Workflow | Exception:
     try:
-        workflow = session.space.settings_for(trial.params)
-        seeds = Seeds(session.file.settings.optuna.seed, trial.user_attrs[SEED_NUMBER])
-        run = retrain(session, workflow, seeds, on_epoch=show.epoch)
+        return session.space.settings_for(trial.params)
+    except Exception as error:
+        return error
+
+
+def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> None:
+    """Store what came out of a trial and tell the result, or that it failed."""
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        workflow, run = outcome
         scores = scores_of(workflow, run)
         values = optimised(workflow, scores)
         attach(trial, run, workflow, session.file.artefacts, scores)
@@ -152,10 +221,6 @@ def _one_trial(study: optuna.Study, session: Session, trial: Trial, show: Progre
         record_failure(trial, error)
         study.tell(trial, state=TrialState.FAIL)
         return
-    except BaseException:  # Ctrl-C, a signal: the trial is run again at the next start
-        trial.set_user_attr(INTERRUPTED, True)
-        study.tell(trial, state=TrialState.FAIL)
-        raise
     study.tell(trial, values)
 
 

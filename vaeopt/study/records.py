@@ -23,16 +23,12 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.kernels.decoder import runs_native
 from vaeopt.kernels.decoder.native import bf16_pays
 from vaeopt.stages.vae.device import resolve_device
+from vaeopt.study.attributes import FAILURE, SEED_NUMBER
 from vaeopt.study.session import Session
 from vaeopt.workflow import Score, Workflow, load_run, primitives, save_run
 from vaeopt.workflow.artefacts import ARRAYS
 
 __all__ = [
-    "FAILURE",
-    "INTERRUPTED",
-    "RETRY_OF",
-    "SEED_NUMBER",
-    "WORKER",
     "attach",
     "environment",
     "environment_of",
@@ -47,11 +43,6 @@ __all__ = [
     "worker_name",
 ]
 
-WORKER = "vaeopt:worker"
-SEED_NUMBER = "vaeopt:seed_number"
-RETRY_OF = "vaeopt:retry_of"
-INTERRUPTED = "vaeopt:interrupted"
-FAILURE = "vaeopt:failure"
 _SETTINGS = "vaeopt:settings"
 _PRIMITIVES = "vaeopt:primitives"
 _ENVIRONMENT = "vaeopt:environment"

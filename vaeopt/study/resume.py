@@ -1,27 +1,40 @@
 """Trials that were cut off: found at the next start, marked, and queued again as they were."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from vaeopt.study.records import (
-    INTERRUPTED,
-    RETRY_OF,
-    SEED_NUMBER,
-    WORKER,
-    worker_alive,
-    worker_name,
-)
+from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
+from vaeopt.study.records import worker_alive, worker_name
 
-__all__ = ["requeue_interrupted"]
+__all__ = ["requeue_interrupted", "resumable"]
 
 # A trial without a worker's name died between being asked for and being signed for.
 _SIGNING = timedelta(seconds=30)
 # What GridSampler needs to know that a point is taken, and what a user has asked for.
 _KEPT = ("grid_id", "search_space", "fixed_params")
+# What a trial is given after its parameters; everything else its sampler has noted on it, such as
+# the generation of NSGA-II, which would not be noted again as nothing is drawn again.
+_LATER = ("constraints", "artifacts:")
+
+
+@contextmanager
+def resumable(study: optuna.Study) -> Iterator[None]:
+    """Trials of this process that still run when the body is cut off are marked and end.
+
+    The next start queues them again.
+    """
+    try:
+        yield
+    except BaseException:  # Ctrl-C, a signal, a storage that is gone
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if trial.user_attrs.get(WORKER) == worker_name():
+                _cut_off(study, trial)
+        raise
 
 
 def requeue_interrupted(study: optuna.Study, parameters: Collection[str]) -> int:
@@ -40,22 +53,47 @@ def requeue_interrupted(study: optuna.Study, parameters: Collection[str]) -> int
     """
     trials = study.get_trials(deepcopy=False)
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    queued = 0
+    cut_off: list[FrozenTrial] = []
     for trial in trials:
         dead = trial.state == TrialState.RUNNING and not _alive(trial)
         if dead:
             try:
-                study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
-                study.tell(trial.number, state=TrialState.FAIL)
+                _cut_off(study, trial)
             except (ValueError, UpdateFinishedTrialError):
                 continue  # another process that has just started was quicker
-        cut_off = dead or (
-            trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED, False)
-        )
-        if cut_off and trial.number not in retried and SEED_NUMBER in trial.user_attrs:
-            _queue(study, trial, parameters)
-            queued += 1
-    return queued
+        ended = trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED, False)
+        if (dead or ended) and trial.number not in retried and SEED_NUMBER in trial.user_attrs:
+            cut_off.append(trial)
+    if cut_off:
+        first = min(_seed_number(trial) for trial in cut_off)
+        cut_off += [trial for trial in trials if _waits_behind(study, trial, first)]
+    for trial in sorted(cut_off, key=_seed_number):
+        _queue(study, trial, parameters)
+    return len(cut_off)
+
+
+def _seed_number(trial: FrozenTrial) -> int:
+    number: int = trial.user_attrs[SEED_NUMBER]
+    return number
+
+
+def _cut_off(study: optuna.Study, trial: FrozenTrial) -> None:
+    study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+    study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _waits_behind(study: optuna.Study, trial: FrozenTrial, first: int) -> bool:
+    """Whether it waits to be run again, after the first: then it must be queued after it, too.
+
+    What samplers see of trials depends on the order of their numbers.
+    """
+    waits = trial.state == TrialState.WAITING and RETRY_OF in trial.user_attrs
+    if not waits or _seed_number(trial) < first:
+        return False
+    if not study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+        return False  # another process has it now
+    _cut_off(study, trial)
+    return True
 
 
 def _alive(trial: FrozenTrial) -> bool:
@@ -67,17 +105,19 @@ def _alive(trial: FrozenTrial) -> bool:
 
 
 def _queue(study: optuna.Study, trial: FrozenTrial, parameters: Collection[str]) -> None:
-    """Like ``enqueue_trial``, keeping what a grid sampler knows of the trial."""
-    system = {k: v for k, v in trial.system_attrs.items() if k in _KEPT}
-    if set(trial.params) == set(parameters):
-        system["fixed_params"] = trial.params
+    """Like ``enqueue_trial``, keeping what its sampler knows of the trial."""
+    noted = trial.system_attrs
+    drawn = {**noted.get("fixed_params", {}), **trial.params}
+    if set(drawn) >= set(parameters):
+        system = {k: v for k, v in noted.items() if not k.startswith(_LATER)}
+        system["fixed_params"] = drawn
+    else:
+        system = {k: v for k, v in noted.items() if k in _KEPT}
+    kept = {k: v for k, v in trial.user_attrs.items() if k in (SEED_NUMBER, BATCH)}
     study.add_trial(
         create_trial(
             state=TrialState.WAITING,
             system_attrs=system,
-            user_attrs={
-                SEED_NUMBER: trial.user_attrs[SEED_NUMBER],
-                RETRY_OF: trial.number,
-            },
+            user_attrs={**kept, RETRY_OF: trial.number},
         )
     )

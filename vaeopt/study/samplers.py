@@ -6,10 +6,13 @@ from collections.abc import Collection, Sequence
 from typing import Annotated, Any, ClassVar
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers._ga import BaseGASampler
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, PositiveInt
 
 from vaeopt.core.settings import Plugin
+from vaeopt.study.attributes import INTERRUPTED
 
 __all__ = [
     "BruteForce",
@@ -66,7 +69,7 @@ class Nsga2(Sampler, kind="nsga2"):
 
     def build(self, *, seed: int, grid: dict[str, list[Any]] | None) -> optuna.samplers.BaseSampler:
         """Constraint-dominated NSGA-II (Deb 2002)."""
-        return optuna.samplers.NSGAIISampler(population_size=self.population_size, seed=seed)
+        return NSGAIISampler(population_size=self.population_size, seed=seed)
 
 
 class Nsga3(Sampler, kind="nsga3"):
@@ -79,7 +82,7 @@ class Nsga3(Sampler, kind="nsga3"):
         """Constraint-dominated NSGA-III (Deb 2014)."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.NSGAIIISampler(population_size=self.population_size, seed=seed)
+            return NSGAIIISampler(population_size=self.population_size, seed=seed)
 
 
 class Gp(Sampler, kind="gp"):
@@ -128,6 +131,50 @@ class BruteForce(Sampler, kind="brute-force"):
             return _BruteForceSampler(grid or (), seed=seed)
 
 
+class _Parents(BaseGASampler):
+    """The first child of a generation meets the parents best first, the others by number.
+
+    So it is in Optuna, which hands on to the first what the selection returns, and to the others
+    what it has stored of it. Here also to a first child that was cut off in between, and draws
+    again.
+    """
+
+    _first_of: int | None = None
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Notes whether the trial is the first of its generation."""
+        generation, key = self.get_trial_generation(study, trial), self._get_generation_key()
+        earlier = study.get_trials(deepcopy=False)[: trial.number]
+        first = not any(
+            other.system_attrs.get(key) == generation
+            and not other.user_attrs.get(INTERRUPTED, False)
+            for other in earlier
+        )
+        self._first_of = generation if first else None
+        of_optuna: dict[str, Any] = super().sample_relative(  # type: ignore[safe-super]  # mixed in
+            study, trial, search_space
+        )
+        return of_optuna
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """In the order that was stored, for the first child."""
+        parents: list[FrozenTrial] = super().get_parent_population(study, generation)
+        if generation != self._first_of or not parents:
+            return parents
+        attributes = study._storage.get_study_system_attrs(study._study_id)
+        stored = attributes[f"{self._get_parent_cache_key_prefix()}{generation}"]
+        return sorted(parents, key=lambda parent: stored.index(parent._trial_id))
+
+
+# Optuna names what a genetic sampler stores after its class: the names must stay.
+class NSGAIISampler(_Parents, optuna.samplers.NSGAIISampler): ...
+
+
+class NSGAIIISampler(_Parents, optuna.samplers.NSGAIIISampler): ...
+
+
 class _NeverStops(optuna.samplers.BaseSampler):
     """Optuna's own loop is stopped by ``after_trial``, which raises under ask-and-tell.
 
@@ -152,8 +199,12 @@ class _BruteForceSampler(_NeverStops, optuna.samplers.BruteForceSampler):
     def _populate_tree(  # type: ignore[override]  # a static method there
         self, tree: Any, trials: list[FrozenTrial], params: dict[str, Any]
     ) -> None:
-        """A trial that was cut off while its parameters were drawn has tried no point."""
-        whole = [trial for trial in trials if self._names <= set(trial.params)]
+        """A trial that was cut off has tried no point: its retry has, or its parameters miss."""
+        whole = [
+            trial
+            for trial in trials
+            if self._names <= set(trial.params) and not trial.user_attrs.get(INTERRUPTED, False)
+        ]
         super()._populate_tree(tree, whole, params)
 
 

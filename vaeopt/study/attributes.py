@@ -1,0 +1,18 @@
+"""Names of what trials and their study carry, for everybody who writes or reads them."""
+
+__all__ = ["AT_ONCE", "BATCH", "FAILURE", "INTERRUPTED", "RETRY_OF", "SEED_NUMBER", "WORKER"]
+
+WORKER = "vaeopt:worker"
+"""which process asked for it"""
+SEED_NUMBER = "vaeopt:seed_number"
+"""what its seeds derive from, with the seed of the study"""
+BATCH = "vaeopt:batch"
+"""[place, size] among the trials that were asked for together; none where it was alone"""
+RETRY_OF = "vaeopt:retry_of"
+"""number of the trial that was cut off and that this one repeats"""
+INTERRUPTED = "vaeopt:interrupted"
+"""it failed because it was cut off"""
+FAILURE = "vaeopt:failure"
+"""the error that it failed with"""
+AT_ONCE = "vaeopt:trials_at_once"
+"""of the study: how many trials were asked for together last; none while it was always one"""
