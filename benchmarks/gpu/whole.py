@@ -16,11 +16,13 @@ from vaeopt.study.session import Session
 
 __all__ = ["run"]
 
-_MEASURED_SHARE = 0.3  # of the time of the section, for the trainings alone
+_MEASURED_SHARE = 0.35  # of the time of the section, for the trainings alone
+_FLOAT32_S = 20.0
+_LEAST = 2  # epochs: the second one of a trainer replays graphs
 
 
 def run(plan: Plan, section: Section) -> None:
-    """Trainings alone for each precision, then the study."""
+    """Trainings alone in bf16, the study, and trainings in float32 if there is time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = _study(folder, plan, epochs=plan.sweep_epochs)
@@ -33,15 +35,15 @@ def run(plan: Plan, section: Section) -> None:
             wanted_epochs=plan.sweep_epochs,
             operations=_operations(plan),
         )
-        whole = section.left_s
-        for precision in ("bf16", "float32"):
-            seconds = whole * _MEASURED_SHARE if precision == "bf16" else whole * 0.1
-            section.attempt(
-                f"trainings {precision}",
-                lambda p=precision, s=seconds: _trainings(plan, section, session, p, s),
-            )
+        seconds = section.left_s * _MEASURED_SHARE
+        section.attempt("bf16", lambda: _trainings(plan, section, session, "bf16", seconds))
         if section.has_time("study"):
             section.attempt("study", lambda: _whole_study(plan, section))
+        if section.has_time("float32", 0 if plan.smoke else _FLOAT32_S):
+            seconds = section.left_s
+            section.attempt(
+                "float32", lambda: _trainings(plan, section, session, "float32", seconds)
+            )
 
 
 def _study(folder: Path, plan: Plan, *, epochs: int) -> Any:
@@ -81,13 +83,17 @@ def _trainings(
         plan.synchronize()
         return time.perf_counter() - start, [float(vae.loss_nats[-1]) for vae in vaes]
 
-    # Two lengths: what is done once (kernels, graphs, weights) drops out of their difference.
+    end = time.monotonic() + seconds
     first_s, _ = train(1)  # compiles
-    short = 1 if plan.smoke else 10
-    short_s, _ = train(short)
-    room = (seconds - first_s - short_s) * 0.8
-    per_epoch = max(short_s / short, 1e-9)
-    epochs = max(short + 1, min(plan.sweep_epochs, int(room / per_epoch)))
+    # Of two lengths, what is done once per call (weights, graphs) drops out of the difference.
+    least_s, _ = train(_LEAST)
+    short, short_s, per_epoch = _LEAST, least_s, least_s / _LEAST
+    some = min(10 * _LEAST, plan.sweep_epochs // 2)
+    if some > _LEAST and 3 * least_s * some / _LEAST < end - time.monotonic():
+        short, (short_s, _) = some, train(some)
+        per_epoch = max((short_s - least_s) / (short - _LEAST), 1e-6)
+    room = 0.8 * (end - time.monotonic())
+    epochs = min(plan.sweep_epochs, max(2 * short, int(room / per_epoch)))
     long_s, losses = train(epochs)
     slope = (long_s - short_s) / (epochs - short)
     scaled = long_s + max(0.0, slope) * (plan.sweep_epochs - epochs)
