@@ -132,11 +132,10 @@ class BruteForce(Sampler, kind="brute-force"):
 
 
 class _Parents(BaseGASampler):
-    """The first child of a generation meets the parents best first, the others by number.
+    """The first child of a generation selects its parents, the others find them stored.
 
-    So it is in Optuna, which hands on to the first what the selection returns, and to the others
-    what it has stored of it. Here also to a first child that was cut off in between, and draws
-    again.
+    So it is in Optuna. The others meet them in another order, and the selection may draw random
+    numbers. So a first child that was cut off behind the selection, and draws again, selects again.
     """
 
     _first_of: int | None = None
@@ -159,13 +158,12 @@ class _Parents(BaseGASampler):
         return of_optuna
 
     def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        """In the order that was stored, for the first child."""
-        parents: list[FrozenTrial] = super().get_parent_population(study, generation)
-        if generation != self._first_of or not parents:
-            return parents
+        """Selected anew for the first child, also where the selection has been stored."""
         attributes = study._storage.get_study_system_attrs(study._study_id)
-        stored = attributes[f"{self._get_parent_cache_key_prefix()}{generation}"]
-        return sorted(parents, key=lambda parent: stored.index(parent._trial_id))
+        stored = f"{self._get_parent_cache_key_prefix()}{generation}" in attributes
+        if stored and generation == self._first_of:
+            return self.select_parent(study, generation)
+        return super().get_parent_population(study, generation)
 
 
 # Optuna names what a genetic sampler stores after its class: the names must stay.
