@@ -161,6 +161,12 @@ SETTINGS = [
         {"vae": "epocs = 2", "n_trials": 0},
     ),
     Bad(
+        "no trials at once in the file",
+        "check s",
+        ("optuna.trials_at_once: input should be greater than 0, got 0",),
+        {"at_once": 0},
+    ),
+    Bad(
         "impossible range",
         "check s",
         ("search.patches.size_px: impossible range: low 7 is above high 5",),
@@ -310,6 +316,11 @@ WORDS = [
         "trials in words",
         "optimize s --n-trials ten",
         ("argument --n-trials: expected a whole number from 1, got 'ten'; see",),
+    ),
+    Bad(
+        "no trials at once",
+        "optimize s --trials-at-once 0",
+        ("argument --trials-at-once: expected a whole number from 1, got '0'; see 'vaeopt",),
     ),
     Bad(
         "negative time",

@@ -90,6 +90,21 @@ def test_optimize_can_be_asked_for_more(
     assert len(vo.load_study(finished_copy).trials) == N_TRIALS + 1
 
 
+def test_trials_can_be_asked_for_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=2)
+    assert main(["optimize", str(folder), "--trials-at-once", "2"]) == 0
+    study = vo.load_study(folder)
+    assert [trial.user_attrs["vaeopt:batch"] for trial in study.trials] == [[0, 2], [1, 2]]
+    capsys.readouterr()
+    assert main(["optimize", str(folder), "--n-trials", "3"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1].startswith("trials_at_once was 2 and is 1 from here on")
+    assert main(["optimize", str(folder), "--n-trials", "3"]) == 0
+    assert "trials_at_once" not in capsys.readouterr().err
+
+
 def test_the_time_of_a_session_can_be_limited(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

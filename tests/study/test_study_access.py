@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,23 @@ def test_status_counts_and_names_the_best(study: optuna.Study) -> None:
     assert lines[1].startswith("time ")
     numbers = [int(line.split()[2].rstrip(":")) for line in lines[2:]]
     assert numbers == [t.number for t in front(study)][:5]
+
+
+def test_trials_that_run_together_are_named_and_their_time_counts_once() -> None:
+    study = optuna.create_study()
+    start = datetime(2026, 1, 1, tzinfo=None)  # as optuna keeps it
+    # Two of 60 s in the same minute, one alone behind it, and a pause between.
+    for begins, ends in ((0, 30), (0, 60), (100, 160)):
+        trial = optuna.trial.create_trial(value=1.0)
+        trial.datetime_start = start + timedelta(seconds=begins)
+        trial.datetime_complete = start + timedelta(seconds=ends)
+        study.add_trial(trial)
+    study.ask()
+    assert [line.split()[0] for line in status_lines(study, 6)] == ["trials", "time", "best"]
+    study.ask()
+    running, time = status_lines(study, 6)[1:3]
+    assert running == "running   trials 3-4"
+    assert time == "time      40.0 s per trial, about 2 min left"
 
 
 def test_metrics_without_names_are_numbered() -> None:

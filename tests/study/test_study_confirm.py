@@ -1,7 +1,6 @@
 """Leaders trained again: what is trained, what is never trained twice, what is said of it."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -316,7 +315,7 @@ def test_a_ranking_by_hand() -> None:
     first, second = found.order
     assert (first.trial, first.mean, first.n) == (4, 6, 2)
     assert (second.trial, second.mean) == (7, 2)
-    assert first.sd == second.sd == pytest.approx(math.sqrt(2))
+    assert first.sd == second.sd == pytest.approx(2**0.5)
     assert (first.share_best, second.share_best) == (1, 0)
     assert found.kendall_tau == 1
     assert found.icc == pytest.approx(7 / 9)
@@ -380,8 +379,8 @@ def test_the_table_of_leaders_has_the_winner_first() -> None:
         "collapsed",
     ]
     assert table.to_numpy().tolist() == [
-        [4, 8, 6, pytest.approx(math.sqrt(2)), 1, 2, 0],
-        [7, 9, 2, pytest.approx(math.sqrt(2)), 0, 2, 1],
+        [4, 8, 6, pytest.approx(2**0.5), 1, 2, 0],
+        [7, 9, 2, pytest.approx(2**0.5), 0, 2, 1],
     ]
     empty = confirm_frame(said(leader(1, 9.0, collapsed=1)))
     assert empty["gain fresh"].isna().tolist() == [True]

@@ -197,12 +197,8 @@ class _BruteForceSampler(_NeverStops, optuna.samplers.BruteForceSampler):
     def _populate_tree(  # type: ignore[override]  # a static method there
         self, tree: Any, trials: list[FrozenTrial], params: dict[str, Any]
     ) -> None:
-        """A trial that was cut off has tried no point: its retry has, or its parameters miss."""
-        whole = [
-            trial
-            for trial in trials
-            if self._names <= set(trial.params) and not trial.user_attrs.get(INTERRUPTED, False)
-        ]
+        """A trial that was cut off while its parameters were drawn has tried no point."""
+        whole = [trial for trial in trials if self._names <= set(trial.params)]
         super()._populate_tree(tree, whole, params)
 
 
