@@ -1,5 +1,6 @@
 """The training loop: the one mutable place of the flow."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -188,6 +189,8 @@ def _of_group(
         return {numbers[0]: failure}
     # Forgotten before others train: the frames that it remembers hold memory of the device.
     del failure
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing without a GPU
     found: dict[int, Training | Exception] = {}
     for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]):
         part = {number: jobs[number] for number in half}
