@@ -31,7 +31,7 @@ def paper_study(
     """The sweep of ``studies/pzt-paper`` on a rendered image with so many key points.
 
     Mixtures are fitted by the package's own engines instead of scikit-learn and Pyro, which know
-    no GPU; both give the same fits (``docs/benchmarks.md``).
+    no GPU; how well each fits is in ``docs/benchmarks.md``.
 
     Args:
         folder: where image and key points are written.
