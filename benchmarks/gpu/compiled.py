@@ -29,33 +29,27 @@ from vaeopt.kernels.training.gpu import encoder, spatial, vanilla
 from vaeopt.kernels.training.gpu.adam import adam
 
 _INTEGERS = {"members", "order", "subsets", "first_segment", "segments"}
-_SCALARS = {"step": "i32", "n": "i32", "gaussian_sd": "fp32"}
-# Of 27 members with 4000 patches of up to 20 px, in batches of 128.
-_SHAPE = {
-    "PARAMS": 120_000,
+# Integers that are the same for all members: 16 divides these, in every training.
+_ALIGNED = {
+    "stride",
+    "slope_stride",
+    "skipped",
+    "n_pixel_slopes",
+    "row_stride",
+    "at_first",
+    "at_heads",
+    "at_hidden",
+    "at_out",
+    "at_input",
+}
+_FREE = {"step", "n", "n_patches", "batch", "n_members", "room", "steps", "latents", "blocks"}
+_CONSTANTS = {
     "COLUMNS": 9,
-    "N_PATCHES": 4000,
-    "BATCH": 128,
-    "N_MEMBERS": 27,
-    "SEEN": 400,
-    "PIXELS": 400,
-    "STEPS": 32,
-    "LATENTS": 6,
     "LP": 32,
     "ROWS": 16,
     "BLOCK": 64,
     "SPATIAL": True,
     "KL_SAMPLED": False,
-    "AT_FIRST": 33_153,
-    "AT_HEADS": 34_000,
-    "AT_HIDDEN": 36_000,
-    "AT_OUT": 53_000,
-    "AT_INPUT": 60_000,
-    "SLOPES": 87_000,
-    "SKIPPED": 33_153,
-    "PIXEL_SLOPES": 33_153,
-    "ROW_SLOPES": 87_000,
-    "BLOCKS": 8,
     "PARTS": 16,
     "BP": 2,
     "BX": 16,
@@ -68,17 +62,19 @@ _SHAPE = {
 
 def compiled(kernel: Any, target: int, *, warps: int, **constants: Any) -> dict[str, Any]:
     """One kernel for one compute capability."""
-    known = {**_SHAPE, **constants}
+    known = {**_CONSTANTS, **constants}
     types, values, aligned = {}, {}, {}
     for i, parameter in enumerate(kernel.params):
         name = parameter.name
         if parameter.is_constexpr:
             types[name], values[name] = "constexpr", known[name]
+        elif name == "gaussian_sd":
+            types[name] = "fp32"
+        elif name in _FREE:
+            types[name] = "i32"
         else:
-            pointer = "*i32" if name in _INTEGERS else "*fp32"
-            types[name] = _SCALARS.get(name, pointer)
-            if types[name].startswith("*"):
-                aligned[(i,)] = [["tt.divisibility", 16]]
+            types[name] = "i32" if name in _ALIGNED else "*i32" if name in _INTEGERS else "*fp32"
+            aligned[(i,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=types, constexprs=values, attrs=aligned)
     options = {"num_warps": warps, "num_stages": 1}
     found = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)

@@ -42,7 +42,7 @@ def test_weights_come_back_as_they_were(kinds: tuple[str, str], depth: int) -> N
     layout = Layout.of(recipes)
     for number, (recipe, (one, size)) in enumerate(zip(recipes, pairs, strict=True)):
         weights = build(one, size, seed=number).state_dict()
-        row = torch.full((layout.size(25),), torch.nan)
+        row = torch.full((layout.stride,), torch.nan)
         layout.pack(recipe, weights, row)
         assert not row.isnan().any()
         # All weights are there once, and nothing else.

@@ -6,18 +6,21 @@ that everything else runs without it.
 A step is four launches: ``encoder.forward``, ``spatial.decode`` or ``vanilla.decode``,
 ``encoder.backward``, ``adam``. Constants that several kernels know:
 
-========================================  ==========================================================
-PARAMS, COLUMNS, SLOPES                   length of a row of parameters, members, slopes
-N_MEMBERS, N_PATCHES, BATCH, STEPS        of an epoch; the last step may have fewer than BATCH
-WIDTH, DEPTH, LATENTS                     of the networks; latents with all codes (``layout.py``)
-WP, LP                                    width and latents, padded to what products need
-ROWS, BLOCK                               patches of a program; pixels, or parameters, of a round
-BP, BX, PLACES                            a tile: patches, pixels, columns of its poses
-KIND, KL_SAMPLED                          likelihood by its place in ``LIKELIHOODS``; estimator
-SUBSETS, SEEN, PIXELS                     whether steps look at some pixels only; room for them
-NARROW, PRECISION, BY_POSE, APPROXIMATE   bf16 products; others; those of the pose; tanh
-AT_FIRST, .., AT_INPUT                    places in a row of parameters (``layout.py``)
-========================================  ==========================================================
+=======================================  ==========================================================
+stride, slope_stride, row_stride         length of a row of parameters, of slopes
+n_members, n_patches, batch, steps       of an epoch; the last step may have fewer than ``batch``
+WIDTH, DEPTH, latents                    of the networks; latents with all codes (``layout.py``)
+WP, LP                                   width and latents, padded to what products need
+ROWS, BLOCK                              patches of a program; pixels, or parameters, of a round
+BP, BX, PLACES                           a tile: patches, pixels, columns of its poses
+KIND, KL_SAMPLED                         likelihood by its place in ``LIKELIHOODS``; estimator
+SUBSETS, room                            whether steps look at some pixels only; room for them
+NARROW, PRECISION, BY_POSE, APPROXIMATE  bf16 products; others; those of the pose; tanh
+at_first, .., at_input                   places in a row of parameters (``layout.py``)
+=======================================  ==========================================================
+
+What is large is known when a kernel is compiled; what changes from one batch of trials to the next
+is not, or every batch would be compiled anew.
 """
 
 import functools

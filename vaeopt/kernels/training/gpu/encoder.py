@@ -23,12 +23,12 @@ def _layer(weights, biases, x, WIDTH: tl.constexpr, WP: tl.constexpr):
 
 
 @triton.jit
-def _heads(weights, LATENTS: tl.constexpr, LP: tl.constexpr, WIDTH: tl.constexpr, WP: tl.constexpr):
+def _heads(weights, latents, LP: tl.constexpr, WIDTH: tl.constexpr, WP: tl.constexpr):
     """Weights (LP, WP) and bias (LP) of a head."""
     slots, units = tl.arange(0, LP), tl.arange(0, WP)
-    inside = (slots[:, None] < LATENTS) & (units[None, :] < WIDTH)
+    inside = (slots[:, None] < latents) & (units[None, :] < WIDTH)
     w = tl.load(weights + slots[:, None] * WIDTH + units[None, :], mask=inside, other=0.0)
-    b = tl.load(weights + LATENTS * WIDTH + slots, mask=slots < LATENTS, other=0.0)
+    b = tl.load(weights + latents * WIDTH + slots, mask=slots < latents, other=0.0)
     return w, b
 
 
@@ -49,21 +49,19 @@ def _map(z, amounts, LP: tl.constexpr):
 
 
 @triton.jit
-def _first_layer(
-    own, CONTENT: tl.constexpr, LP: tl.constexpr, WIDTH: tl.constexpr, WP: tl.constexpr
-):
+def _first_layer(own, n_content, LP: tl.constexpr, WIDTH: tl.constexpr, WP: tl.constexpr):
     """Of the spatial decoder: weights of both coordinates (WP), of the content (LP, WP)."""
     units, slots = tl.arange(0, WP), tl.arange(0, LP)
     real = units < WIDTH
     w_x = tl.load(own + 2 * units, mask=real, other=0.0)
     w_y = tl.load(own + 2 * units + 1, mask=real, other=0.0)
-    content = own + 3 * WIDTH + units[None, :] * CONTENT + slots[:, None] - _CODES
-    wanted = (slots[:, None] >= _CODES) & (slots[:, None] < _CODES + CONTENT) & real[None, :]
+    content = own + 3 * WIDTH + units[None, :] * n_content + slots[:, None] - _CODES
+    wanted = (slots[:, None] >= _CODES) & (slots[:, None] < n_content + _CODES) & real[None, :]
     w_z = tl.load(content, mask=wanted, other=0.0)
     return w_x, w_y, w_z
 
 
-@triton.jit(do_not_specialize=["step", "n"])
+@triton.jit(do_not_specialize=["step", "n", "n_patches", "batch", "n_members", "latents"])
 def forward(
     params,
     members,
@@ -78,39 +76,39 @@ def forward(
     kl,
     step,
     n,
-    PARAMS: tl.constexpr,
+    stride,
     COLUMNS: tl.constexpr,
-    N_PATCHES: tl.constexpr,
-    BATCH: tl.constexpr,
-    N_MEMBERS: tl.constexpr,
+    n_patches,
+    batch,
+    n_members,
     WIDTH: tl.constexpr,
     WP: tl.constexpr,
     DEPTH: tl.constexpr,
-    LATENTS: tl.constexpr,
+    latents,
     LP: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     SPATIAL: tl.constexpr,
     KL_SAMPLED: tl.constexpr,
-    AT_FIRST: tl.constexpr,
-    AT_HEADS: tl.constexpr,
-    AT_HIDDEN: tl.constexpr,
-    AT_INPUT: tl.constexpr,
+    at_first,
+    at_heads,
+    at_hidden,
+    at_input,
 ):
     """Encoder and, of spatial members, pose of the decoder's first layer.
 
     Args:
-        params: (members, PARAMS); see ``layout.py``.
+        params: (members, stride); see ``layout.py``.
         members: int32 (members, COLUMNS): data_start, n_pixels, .., active in column 5.
         amounts: (members, 8): KL weight, .., prior sd of rotation, translation, scale from 4.
-        masks: (members, LATENTS): 1 where a latent belongs to the member, else 0.
+        masks: (members, latents): 1 where a latent belongs to the member, else 0.
         data: patches of all members, flat.
-        order: int32 (members, N_PATCHES), which patch comes when.
-        noise: (members, N_PATCHES, LATENTS), standard normal, in that order.
-        hidden: (DEPTH, members, BATCH, WP), out.
-        posterior: (2, members, BATCH, LATENTS), out: mean, and sd before the softplus.
-        pose: (members, BATCH, 4, WP), out: A_0, A_1, c of each patch; row 3 is never read.
-        kl: (members, N_PATCHES), out: weighted KL of each patch [nats].
+        order: int32 (members, n_patches), which patch comes when.
+        noise: (members, n_patches, latents), standard normal, in that order.
+        hidden: (DEPTH, members, batch, WP), out.
+        posterior: (2, members, batch, latents), out: mean, and sd before the softplus.
+        pose: (members, batch, 4, WP), out: A_0, A_1, c of each patch; row 3 is never read.
+        kl: (members, n_patches), out: weighted KL of each patch [nats].
         step: of the epoch.
         n: patches of this step.
     """
@@ -119,13 +117,13 @@ def forward(
     if tl.load(table + 5) == 0:
         return
     data_start, n_pixels = tl.load(table), tl.load(table + 1)
-    own = params + member.to(tl.int64) * PARAMS
+    own = params + member.to(tl.int64) * stride
     rows = block * ROWS + tl.arange(0, ROWS)
     valid = rows < n
-    at = member * N_PATCHES + step * BATCH + rows
+    at = member * n_patches + step * batch + rows
     index = tl.load(order + at, mask=valid, other=0)
     units, slots = tl.arange(0, WP), tl.arange(0, LP)
-    real, there = units < WIDTH, slots < LATENTS
+    real, there = units < WIDTH, slots < latents
 
     h = tl.zeros((ROWS, WP), tl.float32)
     for first in range(0, n_pixels, BLOCK):
@@ -133,30 +131,30 @@ def forward(
         inside = pixels < n_pixels
         patches = data + data_start + index[:, None] * n_pixels + pixels[None, :]
         x = tl.load(patches, mask=valid[:, None] & inside[None, :], other=0.0)
-        weights = own + AT_INPUT + units[:, None] * n_pixels + pixels[None, :]
+        weights = own + at_input + units[:, None] * n_pixels + pixels[None, :]
         w = tl.load(weights, mask=real[:, None] & inside[None, :], other=0.0)
         h = tl.dot(x, tl.trans(w), h, input_precision=_EXACT)
-    biases = own + AT_HIDDEN
+    biases = own + at_hidden
     h = tanh(h + tl.load(biases + units, mask=real, other=0.0)[None, :], False)
     latent = valid[:, None] & there[None, :]
-    row = member * BATCH + rows
+    row = member * batch + rows
     at_units = row[:, None] * WP + units[None, :]
-    tl.store(hidden + at_units, h, mask=rows[:, None] < BATCH)
+    tl.store(hidden + at_units, h, mask=rows[:, None] < batch)
     if DEPTH == 2:
         h = _layer(biases + WIDTH, biases + WIDTH + WIDTH * WIDTH, h, WIDTH, WP)
-        tl.store(hidden + N_MEMBERS * BATCH * WP + at_units, h, mask=rows[:, None] < BATCH)
+        tl.store(hidden + n_members * batch * WP + at_units, h, mask=rows[:, None] < batch)
 
-    w_mean, b_mean = _heads(own + AT_HEADS, LATENTS, LP, WIDTH, WP)
-    w_std, b_std = _heads(own + AT_HEADS + LATENTS * (WIDTH + 1), LATENTS, LP, WIDTH, WP)
+    w_mean, b_mean = _heads(own + at_heads, latents, LP, WIDTH, WP)
+    w_std, b_std = _heads(own + at_heads + latents * (WIDTH + 1), latents, LP, WIDTH, WP)
     mean = tl.dot(h, tl.trans(w_mean), input_precision=_EXACT) + b_mean[None, :]
     raw = tl.dot(h, tl.trans(w_std), input_precision=_EXACT) + b_std[None, :]
-    at_slots = row[:, None] * LATENTS + slots[None, :]
-    in_batch = rows[:, None] < BATCH
+    at_slots = row[:, None] * latents + slots[None, :]
+    in_batch = rows[:, None] < batch
     tl.store(posterior + at_slots, mean, mask=latent)
-    tl.store(posterior + N_MEMBERS * BATCH * LATENTS + at_slots, raw, mask=latent)
+    tl.store(posterior + n_members * batch * latents + at_slots, raw, mask=latent)
     std = softplus(raw)
-    mask = tl.load(masks + member * LATENTS + slots, mask=there, other=0.0)[None, :]
-    drawn = tl.load(noise + at[:, None] * LATENTS + slots[None, :], mask=latent, other=0.0)
+    mask = tl.load(masks + member * latents + slots, mask=there, other=0.0)[None, :]
+    drawn = tl.load(noise + at[:, None] * latents + slots[None, :], mask=latent, other=0.0)
     z = (mean + std * drawn) * mask
     if KL_SAMPLED:
         divergence = (z * z - drawn * drawn) / 2 - tl.log(std)
@@ -167,11 +165,11 @@ def forward(
     tl.store(kl + at, penalty, mask=valid)
 
     if SPATIAL:
-        w_x, w_y, w_z = _first_layer(own + AT_FIRST, LATENTS - _CODES, LP, WIDTH, WP)
+        w_x, w_y, w_z = _first_layer(own + at_first, latents - _CODES, LP, WIDTH, WP)
         cos, sin, scale, t_0, t_1 = _map(z, own_amounts, LP)
         a_0 = (scale * cos)[:, None] * w_x[None, :] + (scale * sin)[:, None] * w_y[None, :]
         a_1 = (scale * cos)[:, None] * w_y[None, :] - (scale * sin)[:, None] * w_x[None, :]
-        bias = tl.load(own + AT_FIRST + 2 * WIDTH + units, mask=real, other=0.0)
+        bias = tl.load(own + at_first + 2 * WIDTH + units, mask=real, other=0.0)
         c = tl.dot(z, w_z, input_precision=_EXACT) + bias[None, :]
         c += t_0[:, None] * w_x[None, :] + t_1[:, None] * w_y[None, :]
         at_pose = row[:, None] * (4 * WP) + units[None, :]
@@ -185,18 +183,18 @@ def _store_heads(
     slopes,
     by_w,
     by_b,
-    LATENTS: tl.constexpr,
+    latents,
     LP: tl.constexpr,
     WIDTH: tl.constexpr,
     WP: tl.constexpr,
 ):
     slots, units = tl.arange(0, LP), tl.arange(0, WP)
-    inside = (slots[:, None] < LATENTS) & (units[None, :] < WIDTH)
+    inside = (slots[:, None] < latents) & (units[None, :] < WIDTH)
     tl.store(slopes + slots[:, None] * WIDTH + units[None, :], by_w, mask=inside)
-    tl.store(slopes + LATENTS * WIDTH + slots, by_b, mask=slots < LATENTS)
+    tl.store(slopes + latents * WIDTH + slots, by_b, mask=slots < latents)
 
 
-@triton.jit(do_not_specialize=["step", "n"])
+@triton.jit(do_not_specialize=["step", "n", "n_patches", "batch", "n_members", "latents"])
 def backward(
     params,
     members,
@@ -212,34 +210,34 @@ def backward(
     slopes,
     step,
     n,
-    PARAMS: tl.constexpr,
+    stride,
     COLUMNS: tl.constexpr,
-    N_PATCHES: tl.constexpr,
-    BATCH: tl.constexpr,
-    N_MEMBERS: tl.constexpr,
-    SLOPES: tl.constexpr,
-    SKIPPED: tl.constexpr,
+    n_patches,
+    batch,
+    n_members,
+    slope_stride,
+    skipped,
     WIDTH: tl.constexpr,
     WP: tl.constexpr,
     DEPTH: tl.constexpr,
-    LATENTS: tl.constexpr,
+    latents,
     LP: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     SPATIAL: tl.constexpr,
     KL_SAMPLED: tl.constexpr,
-    AT_FIRST: tl.constexpr,
-    AT_HEADS: tl.constexpr,
-    AT_HIDDEN: tl.constexpr,
-    AT_INPUT: tl.constexpr,
+    at_first,
+    at_heads,
+    at_hidden,
+    at_input,
 ):
     """Slopes of the encoder and of the first layer of spatial decoders.
 
     Args:
-        by_pose: (splits, members, BATCH, 4, WP), parts of the slopes by the pose; if SPATIAL.
-        by_sample: (members, BATCH, LATENTS), slopes by the sample; if not SPATIAL.
-        slopes: (members, blocks, SLOPES), out: sums over the rows of a block. The first parameter
-            of it is number SKIPPED of ``params``.
+        by_pose: (splits, members, batch, 4, WP), parts of the slopes by the pose; if SPATIAL.
+        by_sample: (members, batch, latents), slopes by the sample; if not SPATIAL.
+        slopes: (members, blocks, slope_stride), out: sums over the rows of a block. The first of
+            them belongs to parameter number ``skipped``.
 
     All others as in :func:`forward`, which has filled in ``hidden`` and ``posterior``.
     """
@@ -248,23 +246,23 @@ def backward(
     if tl.load(table + 5) == 0:
         return
     data_start, n_pixels, splits = tl.load(table), tl.load(table + 1), tl.load(table + 4)
-    own = params + member.to(tl.int64) * PARAMS
-    part = slopes + (member * tl.num_programs(1) + block).to(tl.int64) * SLOPES - SKIPPED
+    own = params + member.to(tl.int64) * stride
+    part = slopes + (member * tl.num_programs(1) + block).to(tl.int64) * slope_stride - skipped
     rows = block * ROWS + tl.arange(0, ROWS)
     valid = rows < n
-    at = member * N_PATCHES + step * BATCH + rows
-    row = member * BATCH + rows
+    at = member * n_patches + step * batch + rows
+    row = member * batch + rows
     units, slots = tl.arange(0, WP), tl.arange(0, LP)
-    real, there = units < WIDTH, slots < LATENTS
-    at_slots = row[:, None] * LATENTS + slots[None, :]
+    real, there = units < WIDTH, slots < latents
+    at_slots = row[:, None] * latents + slots[None, :]
     at_units = row[:, None] * WP + units[None, :]
     both = valid[:, None]
     latent = both & there[None, :]
 
     mean = tl.load(posterior + at_slots, mask=latent, other=0.0)
-    raw = tl.load(posterior + N_MEMBERS * BATCH * LATENTS + at_slots, mask=latent, other=0.0)
-    drawn = tl.load(noise + at[:, None] * LATENTS + slots[None, :], mask=latent, other=0.0)
-    mask = tl.load(masks + member * LATENTS + slots, mask=there, other=0.0)[None, :]
+    raw = tl.load(posterior + n_members * batch * latents + at_slots, mask=latent, other=0.0)
+    drawn = tl.load(noise + at[:, None] * latents + slots[None, :], mask=latent, other=0.0)
+    mask = tl.load(masks + member * latents + slots, mask=there, other=0.0)[None, :]
     own_amounts = amounts + member * 8
     std = softplus(raw)
     z = tl.where(both, (mean + std * drawn) * mask, 0.0)
@@ -274,12 +272,12 @@ def backward(
         by_a1 = tl.zeros((ROWS, WP), tl.float32)
         by_c = tl.zeros((ROWS, WP), tl.float32)
         for split in range(splits):
-            first = (split * N_MEMBERS + member) * BATCH + rows
+            first = (split * n_members + member) * batch + rows
             parts = by_pose + first.to(tl.int64)[:, None] * (4 * WP) + units[None, :]
             by_a0 += tl.load(parts, mask=both, other=0.0)
             by_a1 += tl.load(parts + WP, mask=both, other=0.0)
             by_c += tl.load(parts + 2 * WP, mask=both, other=0.0)
-        w_x, w_y, w_z = _first_layer(own + AT_FIRST, LATENTS - _CODES, LP, WIDTH, WP)
+        w_x, w_y, w_z = _first_layer(own + at_first, latents - _CODES, LP, WIDTH, WP)
         cos, sin, scale, t_0, t_1 = _map(z, own_amounts, LP)
         # A_0 = s (cos w_x + sin w_y), A_1 = s (cos w_y - sin w_x), c = t_0 w_x + t_1 w_y + ...
         x_0, y_0 = tl.sum(by_a0 * w_x[None, :], 1), tl.sum(by_a0 * w_y[None, :], 1)
@@ -297,15 +295,15 @@ def backward(
         c, s = (scale * cos)[:, None], (scale * sin)[:, None]
         by_wx = tl.sum(by_a0 * c - by_a1 * s + by_c * t_0[:, None], 0)
         by_wy = tl.sum(by_a0 * s + by_a1 * c + by_c * t_1[:, None], 0)
-        first_layer = part + AT_FIRST
+        first_layer = part + at_first
         tl.store(first_layer + 2 * units, by_wx, mask=real)
         tl.store(first_layer + 2 * units + 1, by_wy, mask=real)
         tl.store(first_layer + 2 * WIDTH + units, tl.sum(by_c, 0), mask=real)
-        content: tl.constexpr = LATENTS - _CODES
+        content = latents - _CODES
         # Wide rather than tall, like all other products of rows: the compiler gives all of them the
         # same arrangement of warps, and a tall one would have each warp do the work of all others.
         by_wz = tl.trans(tl.dot(tl.trans(z), by_c, input_precision=_EXACT))
-        wanted = (slots[None, :] >= _CODES) & (slots[None, :] < LATENTS) & real[:, None]
+        wanted = (slots[None, :] >= _CODES) & (slots[None, :] < latents) & real[:, None]
         at_content = units[:, None] * content + slots[None, :] - _CODES
         tl.store(first_layer + 3 * WIDTH + at_content, by_wz, mask=wanted)
     else:
@@ -321,17 +319,17 @@ def backward(
     by_mean = tl.where(both, by_mean * mask, 0.0)
     by_raw = tl.where(both, by_std * mask * tl.sigmoid(raw), 0.0)
 
-    h = tl.load(hidden + (DEPTH - 1) * N_MEMBERS * BATCH * WP + at_units, mask=both, other=0.0)
-    w_mean, _ = _heads(own + AT_HEADS, LATENTS, LP, WIDTH, WP)
-    w_std, _ = _heads(own + AT_HEADS + LATENTS * (WIDTH + 1), LATENTS, LP, WIDTH, WP)
+    h = tl.load(hidden + (DEPTH - 1) * n_members * batch * WP + at_units, mask=both, other=0.0)
+    w_mean, _ = _heads(own + at_heads, latents, LP, WIDTH, WP)
+    w_std, _ = _heads(own + at_heads + latents * (WIDTH + 1), latents, LP, WIDTH, WP)
     by_w = tl.dot(tl.trans(by_mean), h, input_precision=_EXACT)
-    _store_heads(part + AT_HEADS, by_w, tl.sum(by_mean, 0), LATENTS, LP, WIDTH, WP)
+    _store_heads(part + at_heads, by_w, tl.sum(by_mean, 0), latents, LP, WIDTH, WP)
     by_w = tl.dot(tl.trans(by_raw), h, input_precision=_EXACT)
-    second_head = part + AT_HEADS + LATENTS * (WIDTH + 1)
-    _store_heads(second_head, by_w, tl.sum(by_raw, 0), LATENTS, LP, WIDTH, WP)
+    second_head = part + at_heads + latents * (WIDTH + 1)
+    _store_heads(second_head, by_w, tl.sum(by_raw, 0), latents, LP, WIDTH, WP)
     d = tl.dot(by_mean, w_mean, input_precision=_EXACT)
     d = tl.dot(by_raw, w_std, d, input_precision=_EXACT) * (1 - h * h)
-    biases = part + AT_HIDDEN
+    biases = part + at_hidden
     if DEPTH == 2:
         h = tl.load(hidden + at_units, mask=both, other=0.0)
         square = units[:, None] * WIDTH + units[None, :]
@@ -339,7 +337,7 @@ def backward(
         by_w = tl.dot(tl.trans(d), h, input_precision=_EXACT)
         tl.store(biases + WIDTH + square, by_w, mask=in_square)
         tl.store(biases + WIDTH + WIDTH * WIDTH + units, tl.sum(d, 0), mask=real)
-        w = tl.load(own + AT_HIDDEN + WIDTH + square, mask=in_square, other=0.0)
+        w = tl.load(own + at_hidden + WIDTH + square, mask=in_square, other=0.0)
         d = tl.dot(d, w, input_precision=_EXACT) * (1 - h * h)
     tl.store(biases + units, tl.sum(d, 0), mask=real)
     index = tl.load(order + at, mask=valid, other=0)
@@ -349,5 +347,5 @@ def backward(
         patches = data + data_start + index[:, None] * n_pixels + pixels[None, :]
         x = tl.load(patches, mask=both & inside[None, :], other=0.0)
         by_input = tl.dot(tl.trans(d), x, input_precision=_EXACT)
-        weights = part + AT_INPUT + units[:, None] * n_pixels + pixels[None, :]
+        weights = part + at_input + units[:, None] * n_pixels + pixels[None, :]
         tl.store(weights, by_input, mask=real[:, None] & inside[None, :])

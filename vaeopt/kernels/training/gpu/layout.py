@@ -69,9 +69,15 @@ class Layout:
         return CODES + self.content
 
     @property
-    def pixel_slopes(self) -> int:
+    def by_pixel(self) -> int:
         """Parameters at the beginning that get their slopes pixel by pixel."""
-        return self.depth * self.width * (self.width + 1) + self.width + 1 if self.spatial else 0
+        layers = self.depth * self.width * (self.width + 1) + self.width + 1
+        return layers if self.spatial else 0
+
+    @property
+    def pixel_slopes(self) -> int:
+        """Length of a row of their slopes."""
+        return _aligned(self.by_pixel)
 
     @property
     def at_first(self) -> int:
@@ -81,8 +87,9 @@ class Layout:
     @property
     def _at_encoder(self) -> int:
         if self.spatial:
-            return self.at_first + self.width * (3 + self.content)
-        return self.width * (self.content + 1) + (self.depth - 1) * self.width * (self.width + 1)
+            return _aligned(self.at_first + self.width * (3 + self.content))
+        square = self.width * (self.width + 1)
+        return _aligned(self.width * (self.content + 1) + (self.depth - 1) * square)
 
     @property
     def at_heads(self) -> int:
@@ -92,18 +99,24 @@ class Layout:
     @property
     def at_hidden(self) -> int:
         """Encoder: first bias; second weight and bias."""
-        return self.at_heads + 2 * self.latents * (self.width + 1)
+        return _aligned(self.at_heads + 2 * self.latents * (self.width + 1))
 
     @property
     def at_out(self) -> int:
         """Last layer of the vanilla decoder: (pixels, width) and bias."""
-        return self.at_hidden + self.width + (self.depth - 1) * self.width * (self.width + 1)
+        square = self.width * (self.width + 1)
+        return _aligned(self.at_hidden + self.width + (self.depth - 1) * square)
 
     @property
     def at_input(self) -> int:
         """First matrix of the encoder, (width, pixels)."""
         out = 0 if self.spatial else self.n_pixels * (self.width + 1)
-        return self.at_out + out
+        return _aligned(self.at_out + out)
+
+    @property
+    def stride(self) -> int:
+        """Length of a row."""
+        return _aligned(self.size(self.n_pixels))
 
     def size(self, n_pixels: int) -> int:
         """Parameters up to the last one of a member with this window."""
@@ -165,6 +178,11 @@ class Layout:
             yield "decoder.hidden.1.bias", second + square - width, (width,), every
         yield "decoder.out.weight", self.at_out, (n_pixels, width), every
         yield "decoder.out.bias", self.at_out + n_pixels * width, (n_pixels,), every
+
+
+def _aligned(place: int) -> int:
+    """The next place that 16 divides: kernels are compiled once for all such numbers."""
+    return -(-place // 16) * 16
 
 
 def _part(row: Tensor, start: int, shape: tuple[int, ...]) -> Tensor:

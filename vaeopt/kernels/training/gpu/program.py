@@ -164,7 +164,7 @@ class Program:
         def new(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
-        stride = layout.at_input + layout.width * layout.n_pixels
+        stride = layout.stride
         self._params, self._first, self._second, self._kept = new(4, count, stride).unbind()
         rows = torch.zeros(count, stride)
         for row, member in zip(rows, members, strict=True):
@@ -229,7 +229,8 @@ class Program:
         """What a step writes before it reads it; numbers of an epoch before mean nothing."""
         shared = [self._hidden, self._posterior]
         if self._layout.spatial:
-            return [*shared, self._pose, self._by_pose, self._pixel_slopes]
+            slopes = self._pixel_slopes[:, : self._layout.by_pixel]
+            return [*shared, self._pose, self._by_pose, slopes]
         return [*shared, self._by_sample]
 
     def _constants(self) -> tuple[Tensor, Tensor]:
@@ -295,7 +296,8 @@ class Program:
         losses = (self._nll.sum((0, 2), dtype=torch.float64) + kl) / self._n
         # A sum is not finite if one of its parts is not.
         finite = losses.isfinite() & self._params.sum(1).isfinite()
-        self._losses.copy_(torch.where(finite, losses, torch.nan))
+        # Not ``where``: its number would be copied from the host.
+        self._losses.copy_(losses.masked_fill(~finite, torch.nan))
         self._kept.copy_(torch.where(finite[:, None], self._params, self._kept))
 
     def _step(self, step: int, n: int) -> None:
@@ -303,17 +305,17 @@ class Program:
         kind, sd = LIKELIHOODS.index(recipe.likelihood), recipe.gaussian_sd
         stride = self._params.shape[1]
         shape = {
-            "PARAMS": stride,
+            "stride": stride,
             "COLUMNS": _COLUMNS,
-            "N_PATCHES": self._n,
-            "BATCH": self._batch,
-            "N_MEMBERS": count,
+            "n_patches": self._n,
+            "batch": self._batch,
+            "n_members": count,
             "WIDTH": layout.width,
             "WP": self._wp,
             "DEPTH": layout.depth,
         }
         rows = {
-            "LATENTS": layout.latents,
+            "latents": layout.latents,
             "LP": self._lp,
             "ROWS": _ROWS,
             "BLOCK": _BLOCK_PIXELS,
@@ -321,10 +323,10 @@ class Program:
         places = {
             "SPATIAL": layout.spatial,
             "KL_SAMPLED": recipe.kl_sampled,
-            "AT_FIRST": layout.at_first,
-            "AT_HEADS": layout.at_heads,
-            "AT_HIDDEN": layout.at_hidden,
-            "AT_INPUT": layout.at_input,
+            "at_first": layout.at_first,
+            "at_heads": layout.at_heads,
+            "at_hidden": layout.at_hidden,
+            "at_input": layout.at_input,
         }
         order, noise = self._order.tensor, self._noise.tensor
         known = (self._params, self._members)
@@ -343,9 +345,9 @@ class Program:
                 *(self._by_pose, self._nll, self._pixel_slopes),
                 *(self._first_segment, self._segments, step, n, sd),
                 **shape,
-                SEEN=self._pixels.tensor.shape[2],
-                STEPS=self._steps,
-                SLOPES=layout.pixel_slopes,
+                room=self._pixels.tensor.shape[2],
+                steps=self._steps,
+                slope_stride=layout.pixel_slopes,
                 BP=self._tile_patches,
                 BX=_PIXELS,
                 PLACES=max(16, 4 * self._tile_patches),
@@ -364,12 +366,12 @@ class Program:
                 *(*known, self._masks, self._data, order, self._pixels.tensor, noise),
                 *(self._posterior, self._by_sample, self._nll, self._row_slopes, step, n, sd),
                 **(shape | rows),
-                PIXELS=self._pixels.tensor.shape[2],
-                STEPS=self._steps,
-                SLOPES=self._row_slopes.shape[2],
+                room=self._pixels.tensor.shape[2],
+                steps=self._steps,
+                slope_stride=self._row_slopes.shape[2],
                 KIND=kind,
                 SUBSETS=self._subsets,
-                AT_OUT=layout.at_out,
+                at_out=layout.at_out,
                 num_warps=8,
                 num_stages=1,
             )
@@ -378,19 +380,20 @@ class Program:
             *(*known, *own, self._hidden, self._posterior, by_pose, by_sample),
             *(self._row_slopes, step, n),
             **(shape | rows | places),
-            SLOPES=self._row_slopes.shape[2],
-            SKIPPED=layout.pixel_slopes,
+            slope_stride=self._row_slopes.shape[2],
+            skipped=layout.pixel_slopes,
             num_warps=8,
             num_stages=1,
         )
         adam[(count, triton.cdiv(stride, _PARAMS))](
             *(self._params, self._first, self._second, self._members, self._rates.tensor),
             *(self._pixel_slopes, self._row_slopes, step),
-            PARAMS=stride,
+            stride=stride,
             COLUMNS=_COLUMNS,
-            PIXEL_SLOPES=layout.pixel_slopes,
-            ROW_SLOPES=self._row_slopes.shape[2],
-            BLOCKS=self._blocks,
+            n_pixel_slopes=layout.pixel_slopes,
+            row_stride=self._row_slopes.shape[2],
+            blocks=self._blocks,
+            SPATIAL=layout.spatial,
             PARTS=_PARTS,
             BLOCK=_PARAMS,
             num_warps=4,

@@ -27,7 +27,7 @@ def _rounded(x, NARROW: tl.constexpr, COMPILED: tl.constexpr):
     return x
 
 
-@triton.jit(do_not_specialize=["step", "n"])
+@triton.jit(do_not_specialize=["step", "n", "n_patches", "batch", "n_members", "room", "steps"])
 def decode(
     params,
     members,
@@ -44,14 +44,14 @@ def decode(
     step,
     n,
     gaussian_sd,
-    PARAMS: tl.constexpr,
+    stride,
     COLUMNS: tl.constexpr,
-    N_PATCHES: tl.constexpr,
-    BATCH: tl.constexpr,
-    N_MEMBERS: tl.constexpr,
-    SEEN: tl.constexpr,
-    STEPS: tl.constexpr,
-    SLOPES: tl.constexpr,
+    n_patches,
+    batch,
+    n_members,
+    room,
+    steps,
+    slope_stride,
     WIDTH: tl.constexpr,
     WP: tl.constexpr,
     DEPTH: tl.constexpr,
@@ -68,16 +68,16 @@ def decode(
     """One step of all members.
 
     Args:
-        params: (members, PARAMS); see ``layout.py``, spatial.
+        params: (members, stride); see ``layout.py``, spatial.
         members: int32 (members, COLUMNS): data_start, n_pixels, grid_start, seen, splits.
         data: patches of all members, flat.
         grids: coordinates of the pixels of all windows, flat.
-        order: int32 (members, N_PATCHES), which patch comes when.
-        subsets: int32 (members, STEPS, SEEN), which pixels a step looks at; if SUBSETS.
-        pose: (members, BATCH, 4, WP).
-        by_pose: (splits, members, BATCH, 4, WP), out: parts of the slopes by the pose.
-        nll: (splits, members, N_PATCHES), out: parts of the losses [nats].
-        slopes: (slots, SLOPES), out: parts of the slopes of hidden layers and last layer.
+        order: int32 (members, n_patches), which patch comes when.
+        subsets: int32 (members, steps, room), which pixels a step looks at; if SUBSETS.
+        pose: (members, batch, 4, WP).
+        by_pose: (splits, members, batch, 4, WP), out: parts of the slopes by the pose.
+        nll: (splits, members, n_patches), out: parts of the losses [nats].
+        slopes: (slots, slope_stride), out: parts of the slopes of hidden layers and last layer.
         first_segment: int32 (programs + 1), into ``segments``.
         segments: int32 (segments, 4): member, first item, items, slot. An item is a group of BP
             patches and a share of its pixels.
@@ -110,7 +110,7 @@ def decode(
         weight = n_pixels.to(tl.float32) / seen
         scale = weight / n
 
-        own = params + member.to(tl.int64) * PARAMS
+        own = params + member.to(tl.int64) * stride
         square = units[:, None] * WIDTH + units[None, :]
         in_square = real[:, None] & real[None, :]
         w1 = _rounded(tl.load(own + square, mask=in_square, other=0.0), NARROW, APPROXIMATE)
@@ -140,10 +140,10 @@ def decode(
         for item in range(first_item, first_item + n_items):
             first_patch = item // splits * BP
             split = item % splits
-            pose_row = (member * BATCH + first_patch) * 4 + places[None, :]
+            pose_row = (member * batch + first_patch) * 4 + places[None, :]
             in_batch = (first_patch + place_patch[None, :] < n) & used[None, :]
             p = tl.load(pose + pose_row * WP + units[:, None], mask=in_batch, other=0.0)
-            at = member * N_PATCHES + step * BATCH + first_patch
+            at = member * n_patches + step * batch + first_patch
             here = first_patch + own_patch < n
             index = tl.load(order + at + own_patch, mask=here, other=0) * n_pixels
             by_p = tl.zeros((WP, PLACES), tl.float32)
@@ -152,7 +152,7 @@ def decode(
                 pixel = block * BX + own_pixel
                 valid = here & (pixel < seen)
                 if SUBSETS:
-                    subset = subsets + (member * STEPS + step) * SEEN
+                    subset = subsets + (member * steps + step) * room
                     pixel = tl.load(subset + pixel, mask=pixel < seen, other=0)
                 coordinate = grids + 2 * (grid_start + pixel)
                 g_x = tl.load(coordinate, mask=valid, other=0.0)
@@ -192,12 +192,12 @@ def decode(
                 value = h0.to(tl.float32)
                 d = tl.dot(tl.trans(w1), narrow, input_precision=PRECISION) * (1 - value * value)
                 by_p = tl.dot(d, tl.trans(place), by_p, input_precision=BY_POSE)
-            by_pose_row = ((split * N_MEMBERS + member) * BATCH + first_patch) * 4 + places[None, :]
-            in_pose = (first_patch + place_patch[None, :] < BATCH) & used[None, :]
+            by_pose_row = ((split * n_members + member) * batch + first_patch) * 4 + places[None, :]
+            in_pose = (first_patch + place_patch[None, :] < batch) & used[None, :]
             by_pose_at = by_pose_row.to(tl.int64) * WP + units[:, None]
             tl.store(by_pose + by_pose_at, by_p, mask=in_pose)
             by_patch = tl.sum(tl.reshape(losses, (BP, BX)), 1) * weight
-            nll_at = split * N_MEMBERS * N_PATCHES + at + patches
+            nll_at = split * n_members * n_patches + at + patches
             tl.store(nll + nll_at, by_patch, mask=first_patch + patches < n)
 
         # Addresses that are known before the loop would sit in registers all the way through it.
@@ -205,7 +205,7 @@ def decode(
         again = units + tl.minimum(slot, 0)
         square = again[:, None] * WIDTH + again[None, :]
         in_square = (again[:, None] < WIDTH) & (again[None, :] < WIDTH)
-        part_of = slopes + slot.to(tl.int64) * SLOPES
+        part_of = slopes + slot.to(tl.int64) * slope_stride
         tl.store(part_of + square, by_w1, mask=in_square)
         part_of_biases = part_of + DEPTH * WIDTH * WIDTH
         tl.store(part_of_biases + units, by_b1, mask=real)

@@ -11,7 +11,9 @@ _CODES = tl.constexpr(4)
 _EXACT = tl.constexpr("tf32x3")
 
 
-@triton.jit(do_not_specialize=["step", "n"])
+@triton.jit(
+    do_not_specialize=["step", "n", "n_patches", "batch", "n_members", "room", "steps", "latents"]
+)
 def decode(
     params,
     members,
@@ -27,39 +29,39 @@ def decode(
     step,
     n,
     gaussian_sd,
-    PARAMS: tl.constexpr,
+    stride,
     COLUMNS: tl.constexpr,
-    N_PATCHES: tl.constexpr,
-    BATCH: tl.constexpr,
-    N_MEMBERS: tl.constexpr,
-    PIXELS: tl.constexpr,
-    STEPS: tl.constexpr,
-    SLOPES: tl.constexpr,
+    n_patches,
+    batch,
+    n_members,
+    room,
+    steps,
+    slope_stride,
     WIDTH: tl.constexpr,
     WP: tl.constexpr,
     DEPTH: tl.constexpr,
-    LATENTS: tl.constexpr,
+    latents,
     LP: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     KIND: tl.constexpr,
     SUBSETS: tl.constexpr,
-    AT_OUT: tl.constexpr,
+    at_out,
 ):
     """One step of all members.
 
     Args:
-        params: (members, PARAMS); see ``layout.py``, vanilla.
+        params: (members, stride); see ``layout.py``, vanilla.
         members: int32 (members, COLUMNS): data_start, n_pixels, .., active in column 5.
-        masks: (members, LATENTS): 1 where a latent belongs to the member, else 0.
+        masks: (members, latents): 1 where a latent belongs to the member, else 0.
         data: patches of all members, flat.
-        order: int32 (members, N_PATCHES), which patch comes when.
-        weights: (members, STEPS, PIXELS), what the loss of a pixel counts in a step; if SUBSETS.
-        noise: (members, N_PATCHES, LATENTS), standard normal, in that order.
-        posterior: (2, members, BATCH, LATENTS): mean, and sd before the softplus.
-        by_sample: (members, BATCH, LATENTS), out: slopes of the mean loss by the sample.
-        nll: (members, N_PATCHES), out [nats].
-        slopes: (members, blocks, SLOPES), out: sums over the rows of a block.
+        order: int32 (members, n_patches), which patch comes when.
+        weights: (members, steps, room), what the loss of a pixel counts in a step; if SUBSETS.
+        noise: (members, n_patches, latents), standard normal, in that order.
+        posterior: (2, members, batch, latents): mean, and sd before the softplus.
+        by_sample: (members, batch, latents), out: slopes of the mean loss by the sample.
+        nll: (members, n_patches), out [nats].
+        slopes: (members, blocks, slope_stride), out: sums over the rows of a block.
         step: of the epoch.
         n: patches of this step.
         gaussian_sd: of the Gaussian likelihood.
@@ -69,29 +71,29 @@ def decode(
     if tl.load(table + 5) == 0:
         return
     data_start, n_pixels = tl.load(table), tl.load(table + 1)
-    own = params + member.to(tl.int64) * PARAMS
-    part = slopes + (member * tl.num_programs(1) + block).to(tl.int64) * SLOPES
+    own = params + member.to(tl.int64) * stride
+    part = slopes + (member * tl.num_programs(1) + block).to(tl.int64) * slope_stride
     rows = block * ROWS + tl.arange(0, ROWS)
     valid = rows < n
     both = valid[:, None]
-    at = member * N_PATCHES + step * BATCH + rows
-    row = member * BATCH + rows
+    at = member * n_patches + step * batch + rows
+    row = member * batch + rows
     units, slots = tl.arange(0, WP), tl.arange(0, LP)
-    real, there = units < WIDTH, slots < LATENTS
-    content: tl.constexpr = LATENTS - _CODES
+    real, there = units < WIDTH, slots < latents
+    content = latents - _CODES
     square = units[:, None] * WIDTH + units[None, :]
     in_square = real[:, None] & real[None, :]
 
     latent = both & there[None, :]
-    at_slots = row[:, None] * LATENTS + slots[None, :]
+    at_slots = row[:, None] * latents + slots[None, :]
     mean = tl.load(posterior + at_slots, mask=latent, other=0.0)
-    raw = tl.load(posterior + N_MEMBERS * BATCH * LATENTS + at_slots, mask=latent, other=0.0)
-    drawn = tl.load(noise + at[:, None] * LATENTS + slots[None, :], mask=latent, other=0.0)
-    mask = tl.load(masks + member * LATENTS + slots, mask=there, other=0.0)[None, :]
+    raw = tl.load(posterior + n_members * batch * latents + at_slots, mask=latent, other=0.0)
+    drawn = tl.load(noise + at[:, None] * latents + slots[None, :], mask=latent, other=0.0)
+    mask = tl.load(masks + member * latents + slots, mask=there, other=0.0)[None, :]
     z = tl.where(both, (mean + softplus(raw) * drawn) * mask, 0.0)
 
     at_first = units[:, None] * content + slots[None, :] - _CODES
-    in_first = real[:, None] & (slots[None, :] >= _CODES) & (slots[None, :] < LATENTS)
+    in_first = real[:, None] & (slots[None, :] >= _CODES) & (slots[None, :] < latents)
     w_first = tl.load(own + at_first, mask=in_first, other=0.0)
     biases = WIDTH * content
     b = tl.load(own + biases + units, mask=real, other=0.0)
@@ -111,22 +113,22 @@ def decode(
         inside = pixels < n_pixels
         patches = data + data_start + index[:, None] * n_pixels + pixels[None, :]
         x = tl.load(patches, mask=both & inside[None, :], other=0.0)
-        at_out = AT_OUT + pixels[:, None] * WIDTH + units[None, :]
+        at_weight = at_out + pixels[:, None] * WIDTH + units[None, :]
         in_out = inside[:, None] & real[None, :]
-        w_out = tl.load(own + at_out, mask=in_out, other=0.0)
-        at_bias = AT_OUT + n_pixels * WIDTH + pixels
+        w_out = tl.load(own + at_weight, mask=in_out, other=0.0)
+        at_bias = at_out + n_pixels * WIDTH + pixels
         b_out = tl.load(own + at_bias, mask=inside, other=0.0)
         logits = tl.dot(h, tl.trans(w_out), input_precision=_EXACT) + b_out[None, :]
         counts = (both & inside[None, :]).to(tl.float32)
         if SUBSETS:
-            at_weights = (member * STEPS + step) * PIXELS + pixels
+            at_weights = (member * steps + step) * room + pixels
             counts *= tl.load(weights + at_weights, mask=inside, other=0.0)[None, :]
         losses += tl.sum(
             tl.where(counts > 0, likelihood(x, logits, KIND, gaussian_sd), 0.0) * counts, 1
         )
         by_logits = tl.where(counts > 0, slope(x, logits, KIND, gaussian_sd), 0.0) * (counts / n)
         by_out = tl.dot(tl.trans(by_logits), h, input_precision=_EXACT)
-        tl.store(part + at_out, by_out, mask=in_out)
+        tl.store(part + at_weight, by_out, mask=in_out)
         tl.store(part + at_bias, tl.sum(by_logits, 0), mask=inside)
         d = tl.dot(by_logits, w_out, d, input_precision=_EXACT)
     tl.store(nll + at, losses, mask=valid)
