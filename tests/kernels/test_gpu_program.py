@@ -1,5 +1,6 @@
 """Stacked members in Triton's kernels learn what each would learn alone by torch operations."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 pytest.importorskip("triton", reason="Triton is not installed")
+import triton.language as tl
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.training import Recipe
@@ -27,6 +29,8 @@ pytestmark = pytest.mark.skipif(
 )
 _N = 20  # in batches of 8: the last one is ragged
 _CPU = torch.device("cpu")
+_NOT_SPECIALIZED = {"step", "n", "n_patches", "batch", "n_members", "room", "steps", "latents"}
+_NOT_SPECIALIZED |= {"blocks"}
 
 
 class _Kind(NamedTuple):
@@ -195,29 +199,56 @@ def test_nothing_is_read_that_the_step_has_not_written(kinds: tuple[_Kind, ...])
             assert torch.equal(found[name], weight)
 
 
-@pytest.mark.parametrize("kinds", [SPATIAL[:2], VANILLA], ids=["spatial", "vanilla"])
-def test_every_epoch_launches_the_same_work_on_the_same_arrays(
-    kinds: tuple[_Kind, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A CUDA graph replays the launches of one epoch in all later ones."""
-    launches: list[Any] = []
+class _Launch(NamedTuple):
+    kernel: str
+    grid: tuple[int, ...]
+    arguments: dict[str, Any]
+    """arrays by their addresses"""
+    constants: dict[str, Any]
+    """those that a kernel is compiled for"""
 
-    class _Kernel:
-        def __init__(self, name: str) -> None:
-            self.name = name
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> list[_Launch]:
+    """Kernels are not run, but what they were asked for is written down."""
+    found: list[_Launch] = []
+
+    class Kernel:
+        def __init__(self, name: str, kernel: Any) -> None:
+            self.name, self.signature = name, inspect.signature(kernel.fn)
 
         def __getitem__(self, grid: tuple[int, ...]) -> Any:
-            def launch(*arguments: Any, **constants: Any) -> None:
-                places = [a.data_ptr() if isinstance(a, torch.Tensor) else a for a in arguments]
-                launches.append((self.name, grid, places, constants))
+            def launch(*arrays: Any, num_warps: int, num_stages: int = 3, **words: Any) -> None:
+                bound = self.signature.bind(*arrays, **words).arguments
+                constants = {"num_warps": num_warps, "num_stages": num_stages}
+                arguments = {}
+                for name, value in bound.items():
+                    if self.signature.parameters[name].annotation is tl.constexpr:
+                        constants[name] = value
+                    else:
+                        is_array = isinstance(value, torch.Tensor)
+                        arguments[name] = f"at {value.data_ptr()}" if is_array else value
+                found.append(_Launch(self.name, grid, arguments, constants))
 
             return launch
 
-    monkeypatch.setattr(encoder, "forward", _Kernel("forward"))
-    monkeypatch.setattr(encoder, "backward", _Kernel("backward"))
-    monkeypatch.setattr(spatial, "decode", _Kernel("spatial"))
-    monkeypatch.setattr(vanilla, "decode", _Kernel("vanilla"))
-    monkeypatch.setattr(program_module, "adam", _Kernel("adam"))
+    for module, name in (
+        (encoder, "forward"),
+        (encoder, "backward"),
+        (spatial, "decode"),
+        (vanilla, "decode"),
+        (program_module, "adam"),
+    ):
+        kernel = getattr(module, name)
+        monkeypatch.setattr(module, name, Kernel(f"{module.__name__}.{name}", kernel))
+    return found
+
+
+@pytest.mark.parametrize("kinds", [SPATIAL[:2], VANILLA], ids=["spatial", "vanilla"])
+def test_every_epoch_launches_the_same_work_on_the_same_arrays(
+    kinds: tuple[_Kind, ...], launches: list[_Launch]
+) -> None:
+    """A CUDA graph replays the launches of one epoch in all later ones."""
     sides = _sides(kinds, pixels=0.5)
     program, epochs = _program(sides), []
     for members, rate in (([0, 1], 1e-2), ([0, 1], 1e-3), ([1], 1e-4)):
@@ -226,6 +257,26 @@ def test_every_epoch_launches_the_same_work_on_the_same_arrays(
         epochs.append(list(launches))
     assert epochs[0] == epochs[1] == epochs[2]
     assert len(epochs[0]) == 4 * 3  # kernels, steps
+
+
+@pytest.mark.parametrize("spatial", [True, False])
+def test_other_trials_need_no_other_kernels(spatial: bool, launches: list[_Launch]) -> None:
+    """To compile takes longer than to train: once for all windows, latents and members."""
+    one = SPATIAL[:1] if spatial else VANILLA[:1]
+    other = (SPATIAL if spatial else VANILLA)[1:] + one * 3
+    seen: list[dict[str, dict[str, Any]]] = []
+    for kinds in (one, other):
+        sides = _sides(kinds, width=20)
+        program = _program(sides)
+        launches.clear()
+        program.epoch(program.prepare(_drawn(sides, range(len(sides)))), learning_rate=1e-2)
+        seen.append({launch.kernel: launch.constants for launch in launches})
+        # Triton compiles a kernel anew for numbers that 16 divides, unless it is asked not to.
+        for launch in launches:
+            for name, value in launch.arguments.items():
+                if isinstance(value, int) and name not in _NOT_SPECIALIZED:
+                    assert value % 16 == 0, (launch.kernel, name, value)
+    assert seen[0] == seen[1]
 
 
 def test_members_that_cannot_train_together_are_refused() -> None:

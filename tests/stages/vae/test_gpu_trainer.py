@@ -82,7 +82,11 @@ def test_requests_are_trained_in_one_trainer(
         return program(members, **words)
 
     monkeypatch.setattr(program_module, "Program", counted)
-    tables = [{"invariances": "none"}, {"invariances": "rotation"}, {"latent_dim": 1}]
+    tables: list[dict[str, Any]] = [
+        {"invariances": "none"},
+        {"invariances": "rotation"},
+        {"latent_dim": 1},
+    ]
     requests = [
         Request(settings=_settings(**table), patches=patches, seeds=SEEDS[:1]) for table in tables
     ]
