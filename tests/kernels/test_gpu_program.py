@@ -16,7 +16,8 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.training import Recipe
 from vaeopt.kernels.training.gpu import encoder, spatial, vanilla, why_not
 from vaeopt.kernels.training.gpu import program as program_module
-from vaeopt.kernels.training.gpu.program import Draw, Member, Program
+from vaeopt.kernels.training.gpu.inputs import Draw, Member
+from vaeopt.kernels.training.gpu.program import Program
 from vaeopt.stages.vae.model import build
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.subset import subset_size

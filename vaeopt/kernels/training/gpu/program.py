@@ -1,7 +1,6 @@
 """An epoch of many small models: four launches per step for all of them together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import torch
 import triton
@@ -10,11 +9,12 @@ from torch import Tensor
 from vaeopt.kernels.graphs import Captured, Inbox
 from vaeopt.kernels.training.gpu import encoder, spatial, vanilla
 from vaeopt.kernels.training.gpu.adam import adam
+from vaeopt.kernels.training.gpu.inputs import Draw, Member, Prepared, unequal
 from vaeopt.kernels.training.gpu.layout import Layout, slots
 from vaeopt.kernels.training.gpu.shares import Shares, share_out
-from vaeopt.kernels.training.recipe import LIKELIHOODS, Recipe
+from vaeopt.kernels.training.recipe import LIKELIHOODS
 
-__all__ = ["Draw", "Member", "Prepared", "Program", "unequal"]
+__all__ = ["Program"]
 
 _PATCHES, _PIXELS = 2, 16  # of a tile: 32 columns are all that fits into registers at width 128
 _ROWS = 16  # of a block; products need as many
@@ -24,53 +24,6 @@ _PARTS, _PARAMS = 16, 256  # of a program that sums slopes
 _BETAS = 0.9, 0.999
 _COLUMNS = 9
 _ACTIVE = 5
-
-
-@dataclass(frozen=True)
-class Member:
-    """A model, what it starts from and what it learns from."""
-
-    recipe: Recipe
-    weights: Mapping[str, Tensor]
-    """named as in the model's ``state_dict``"""
-    patches: Tensor
-    """float32 (n, n_pixels) in [0, 1] on the device; members with the same patches share it"""
-    seen: int
-    """pixels that a step looks at"""
-
-
-@dataclass(frozen=True)
-class Draw:
-    """All random numbers of an epoch of a member, on the CPU."""
-
-    order: Tensor
-    """int64 (n,), which patch comes when"""
-    noise: Tensor
-    """float32 (n, n_latents), standard normal, in that order"""
-    pixels: Tensor | None = None
-    """int64 (steps, seen), which pixels every step looks at; all of them where there is none"""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Random numbers of an epoch of all members, padded where a member has fewer."""
-
-    members: list[int]
-    """those that train"""
-    order: Tensor
-    noise: Tensor
-    pixels: Tensor | None
-
-    def of(self, members: list[int]) -> "Prepared":
-        """The same numbers for some of the members."""
-        return replace(self, members=members)
-
-
-def unequal(recipes: Sequence[Recipe]) -> list[str]:
-    """What must be equal in all recipes of a program and is not."""
-    names = ("width", "depth", "likelihood", "gaussian_sd", "kl_sampled", "batch_size", "bf16")
-    found = [name for name in names if len({getattr(recipe, name) for recipe in recipes}) > 1]
-    return found + ["is_spatial"] * (len({recipe.is_spatial for recipe in recipes}) > 1)
 
 
 class Program:
@@ -122,7 +75,8 @@ class Program:
         noise = torch.zeros(len(every), self._n, layout.latents)
         for member, draw in draws.items():
             order[member] = draw.order
-            noise[member][:, slots(self._recipes[member])] = draw.noise
+            for latent, slot in enumerate(slots(self._recipes[member])):
+                noise[member, :, slot] = draw.noise[:, latent]
         pixels = None
         if self._subsets:
             pixels = torch.stack([self._subset(m, draws.get(m)) for m in every])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaeopt.kernels.training import Recipe
 from vaeopt.kernels.training.gpu import why_not
+from vaeopt.kernels.training.gpu.inputs import Draw, Member, Prepared
 from vaeopt.stages.vae.model import build
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.subset import subset_size
@@ -18,7 +19,7 @@ from vaeopt.stages.vae.trainers.base import Draws, Job
 from vaeopt.stages.vae.trainers.recipes import COMPILED, recipe_of
 
 if TYPE_CHECKING:
-    from vaeopt.kernels.training.gpu.program import Prepared, Program
+    from vaeopt.kernels.training.gpu.program import Program
 
 __all__ = ["GpuTrainer"]
 
@@ -73,16 +74,14 @@ class GpuTrainer:
         """See :class:`Trainer`."""
         return self._program.weights(member)
 
-    def _drawn(self, members: list[int]) -> "Prepared":
+    def _drawn(self, members: list[int]) -> Prepared:
         """Of this epoch; what was drawn for members that have left is left aside."""
         if self._next is None:
             return self._prepare(members)
         prepared = self._next.result()
         return prepared if self._next_members == members else prepared.of(members)
 
-    def _prepare(self, members: list[int]) -> "Prepared":
-        from vaeopt.kernels.training.gpu.program import Draw
-
+    def _prepare(self, members: list[int]) -> Prepared:
         epochs = {member: self._draws[member].epoch(*self._shapes[member]) for member in members}
         return self._program.prepare(
             {m: Draw(epoch.order, epoch.noise, epoch.pixels) for m, epoch in epochs.items()}
@@ -102,7 +101,7 @@ def _recipe(settings: VaeSettings, size_px: int, device: torch.device) -> Recipe
 
 def _program(jobs: Sequence[Job]) -> "Program":
     # Triton is imported when it is needed, and is not there everywhere.
-    from vaeopt.kernels.training.gpu.program import Member, Program
+    from vaeopt.kernels.training.gpu.program import Program
 
     members = []
     for job in jobs:

@@ -56,9 +56,9 @@ def _disagreement(job: Job) -> str:
     readable = replace(few, settings=few.settings.model_copy(update=plain))
     try:
         losses, move = _trained(GpuTrainer(few), few)
+        expected, expected_move = _trained(EagerTrainer(readable), few)
     except Exception as error:  # whatever a compiler or a driver may raise
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    expected, expected_move = _trained(EagerTrainer(readable), few)
     for loss, wanted in zip(losses, expected, strict=True):
         if not abs(loss - wanted) <= _LOSS * max(1, abs(wanted)):
             return f"a loss of {loss:.6g} where torch finds {wanted:.6g}"
