@@ -18,6 +18,15 @@ collect_ignore = ["stages/vae/reference/make_pyroved_reference.py"]
 _REAL_DATA = Path(__file__).parents[2] / "shared" / "data" / "real"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a GPU are skipped where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="there is no GPU"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
     """Tiny arrays only lose time to several threads, most of all beside other programs."""

@@ -12,7 +12,7 @@ from vaeopt.kernels import graphs
 from vaeopt.kernels.graphs import Captured, Inbox
 
 GPU = torch.device("cuda:0")
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+needs_gpu = pytest.mark.gpu
 
 
 class _FakeCuda:

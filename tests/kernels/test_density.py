@@ -108,7 +108,7 @@ def test_a_block_never_leaves_the_gpu() -> None:
         assert sums.shape == (700,)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("bandwidth", [1e-3, 0.05, 0.4, 50.0])
 @pytest.mark.parametrize("name", ["log_density", "log_density_loo"])
 def test_a_gpu_and_the_cpu_agree(name: str, bandwidth: float) -> None:

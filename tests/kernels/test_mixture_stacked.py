@@ -197,7 +197,7 @@ def test_an_iteration_never_leaves_the_gpu() -> None:
             batch.expect(phi[0], way.coefficients[0], LAYOUT)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize(("n", "d"), [(250, 1), (1100, 2), (2000, 5)])
 def test_a_gpu_and_the_cpu_agree(n: int, d: int) -> None:
     points = _sets(4, n, d)

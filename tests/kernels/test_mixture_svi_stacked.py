@@ -162,7 +162,7 @@ def _counter(taken: list[int]) -> Callable[[], None]:
     return lambda: taken.append(1)
 
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+needs_gpu = pytest.mark.gpu
 
 
 @needs_gpu

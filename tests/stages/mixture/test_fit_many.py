@@ -161,7 +161,7 @@ def test_a_subclass_with_a_fit_of_its_own_is_asked_for_it() -> None:
     assert all(mixture.chosen is not None for mixture in found)
 
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+needs_gpu = pytest.mark.gpu
 
 
 @needs_gpu

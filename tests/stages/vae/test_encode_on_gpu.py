@@ -18,7 +18,7 @@ from vaeopt.stages.vae.model import InvariantVae
 from vaeopt.stages.vae.settings import VaeSettings
 
 Untrained = Callable[..., TrainedVae]
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+needs_gpu = pytest.mark.gpu
 # Stands for a GPU: a torch without CUDA cannot index stand-ins of CUDA tensors.
 ELSEWHERE = "meta"
 LIKELIHOODS = ["bernoulli", "continuous-bernoulli", "gaussian"]

@@ -28,7 +28,6 @@ from vaeopt.stages.vae.trainers import gpu as gpu_trainer
 SEEDS = tuple(Seeds(0, number) for number in range(3))
 CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
 interpreted = pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels are compiled here")
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
 def _settings(**table: Any) -> VaeSettings:
@@ -206,7 +205,6 @@ def test_settings_without_kernels_go_elsewhere() -> None:
 
 
 @pytest.mark.gpu
-@on_gpu
 @pytest.mark.usefixtures("unknown")
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("depth", [1, 2])

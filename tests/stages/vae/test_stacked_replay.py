@@ -19,7 +19,7 @@ from vaeopt.stages.vae.trainers import stacked as stacked_module
 
 SEEDS = tuple(Seeds(0, number) for number in range(5))
 OWN = "shear-of-a-stack"
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+needs_gpu = pytest.mark.gpu
 
 
 def _settings(**table: Any) -> VaeSettings:

@@ -103,7 +103,7 @@ class VaeSettings(Settings):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto (a GPU where there is one), cpu, or cuda:N"""
     engine: EngineName = "auto"
-    """what trains: auto (the fastest that runs), native, fast or reference"""
+    """what trains: auto (the fastest that runs), native, triton, fast or reference"""
     precision: Precision = "float32"
     """of products while it trains: float32, bf16, or auto (bf16 on a GPU, and where the compiled
     kernels are then faster)"""

@@ -1,5 +1,6 @@
 """An epoch of many small models: four launches per step for all of them together."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -16,7 +17,10 @@ from vaeopt.kernels.training.recipe import LIKELIHOODS
 
 __all__ = ["Program"]
 
-_PATCHES, _PIXELS = 2, 16  # of a tile: 32 columns are all that fits into registers at width 128
+# Multiply-adds as one instruction, as ever: the default will change, and Triton warns until it does.
+os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
+
+_PATCHES, _PIXELS = 2, 16  # of a tile: more columns do not fit into registers
 _ROWS = 16  # of a block; products need as many
 _TILES = 8  # of an item, at most: larger ones would be hard to share out equally
 _BLOCK_PIXELS = 64
