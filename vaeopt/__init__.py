@@ -16,7 +16,7 @@ Names are imported when they are first used, so that importing the package costs
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from vaeopt.core.version import __version__
 
 _HOME = {
     "DataError": "vaeopt.core.errors",

@@ -20,8 +20,8 @@ from optuna.trial import FrozenTrial, Trial
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
-from vaeopt.kernels.decoder import runs_native
-from vaeopt.kernels.decoder.native import bf16_pays
+from vaeopt.core.version import __version__
+from vaeopt.stages.vae import trained_by
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.attributes import FAILURE, SEED_NUMBER
 from vaeopt.study.session import Session
@@ -104,16 +104,17 @@ def environment(workflow: Workflow) -> dict[str, Any]:
         workflow: tells what trains here.
     """
     vae = workflow.vae
-    native = runs_native(vae.engine, vae.precision, resolve_device(vae.device))
-    rounded = vae.precision == "bf16" or (vae.precision == "auto" and native and bf16_pays())
-    packages = ("vaeopt", "torch", "pyro-ppl", "numpy", "scikit-learn", "optuna")
+    device = resolve_device(vae.device)
+    decoder, precision = trained_by(vae, workflow.patches.size_px, device)
+    packages = ("torch", "pyro-ppl", "numpy", "scikit-learn", "optuna")
     return {
         "python": platform.python_version(),
+        "vaeopt": __version__,
         **{package: version(package) for package in packages},
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
-        "decoder": "native" if native else "torch",
-        "precision": "bf16" if rounded else "float32",
+        "decoder": decoder,
+        "precision": precision,
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
     }
 

@@ -21,6 +21,7 @@ from vaeopt.stages.vae.trainers import (
     Job,
     choose_trainer,
     stack_key,
+    trained_by,
     trust,
 )
 from vaeopt.stages.vae.trainers import gpu as gpu_trainer
@@ -202,6 +203,20 @@ def test_settings_without_kernels_go_elsewhere() -> None:
     # Float32 products at full width have no room on any GPU; bf16 ones do.
     assert not GpuTrainer.runs(_settings(width=128), 7, CPU)
     assert GpuTrainer.runs(_settings(width=128, precision="bf16"), 7, CPU) == gpu.interprets()
+
+
+@interpreted
+def test_what_has_trained_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = {"engine": "triton", "width": 128, "precision": "bf16"}
+    assert trained_by(_settings(**kernels), 7, CPU) == ("triton", "bf16")
+    assert trained_by(_settings(**{**kernels, "depth": 3}), 7, CPU) == ("torch", "bf16")
+    assert trained_by(_settings(engine="reference", precision="bf16"), 7, CPU)[0] == "torch"
+    # On a GPU only where they have been found right.
+    monkeypatch.setattr(trust, "_known", {})
+    settings = _settings(engine="auto", precision="auto", device="cuda")
+    assert trained_by(settings, 7, CUDA) == ("torch", "bf16")
+    trust._known[trust._kind(settings, CUDA)] = True
+    assert trained_by(settings, 7, CUDA) == ("triton", "bf16")
 
 
 @pytest.mark.gpu

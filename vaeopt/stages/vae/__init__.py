@@ -5,6 +5,7 @@ from vaeopt.stages.vae.files import load_vae, save_vae
 from vaeopt.stages.vae.invariances import Invariance
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.train import Request, Training, train, train_each, train_many, train_members
+from vaeopt.stages.vae.trainers import trained_by
 
 __all__ = [
     "Invariance",
@@ -20,4 +21,5 @@ __all__ = [
     "train_each",
     "train_many",
     "train_members",
+    "trained_by",
 ]

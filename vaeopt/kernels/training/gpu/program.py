@@ -17,7 +17,7 @@ from vaeopt.kernels.training.recipe import LIKELIHOODS
 
 __all__ = ["Program"]
 
-# Multiply-adds as one instruction, as ever: the default will change, and Triton warns until it does.
+# Multiply-adds as one instruction, as ever: the default will change, and Triton warns of that.
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 _PATCHES, _PIXELS = 2, 16  # of a tile: more columns do not fit into registers

@@ -1,7 +1,7 @@
 """What does an epoch of training: one trainer per file, with one protocol."""
 
 from vaeopt.stages.vae.trainers.base import Job, Trainer, few_threads
-from vaeopt.stages.vae.trainers.choose import choose_trainer, stack_key
+from vaeopt.stages.vae.trainers.choose import choose_trainer, stack_key, trained_by
 from vaeopt.stages.vae.trainers.eager import EagerTrainer
 from vaeopt.stages.vae.trainers.gpu import GpuTrainer
 from vaeopt.stages.vae.trainers.native import NativeTrainer
@@ -17,4 +17,5 @@ __all__ = [
     "choose_trainer",
     "few_threads",
     "stack_key",
+    "trained_by",
 ]

@@ -4,15 +4,17 @@ from collections.abc import Hashable, Sequence
 
 import torch
 
+from vaeopt.kernels.decoder import runs_native
+from vaeopt.kernels.decoder.native import bf16_pays
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers.base import Job, Trainer
 from vaeopt.stages.vae.trainers.eager import EagerTrainer
 from vaeopt.stages.vae.trainers.gpu import GpuTrainer
 from vaeopt.stages.vae.trainers.native import NativeTrainer
 from vaeopt.stages.vae.trainers.stacked import StackedTrainer
-from vaeopt.stages.vae.trainers.trust import trusts
+from vaeopt.stages.vae.trainers.trust import is_trusted, trusts
 
-__all__ = ["choose_trainer", "stack_key"]
+__all__ = ["choose_trainer", "stack_key", "trained_by"]
 
 _CACHED_MEMBERS = 8  # more of them are slower again: their weights no longer fit into the cache
 # What may differ between members that the Triton kernels train together.
@@ -56,6 +58,28 @@ def choose_trainer(jobs: Sequence[Job]) -> Trainer:
         needed = _activation_bytes(settings, job.size_px, members)
         return StackedTrainer(*jobs, at_once=needed < _free_bytes(device) / 2)
     return StackedTrainer(*jobs, group=_CACHED_MEMBERS)
+
+
+def trained_by(settings: VaeSettings, size_px: int, device: torch.device) -> tuple[str, str]:
+    """What has trained such a model here, and the numbers that its products were taken of.
+
+    Args:
+        settings: of a training that has been done in this process.
+        size_px: edge of its patches.
+        device: that trained.
+
+    Returns:
+        ``native``, ``triton`` or ``torch``; ``float32`` or ``bf16``.
+    """
+    auto = settings.precision == "auto"
+    bf16 = settings.precision == "bf16"
+    if runs_native(settings.engine, settings.precision, device):
+        return "native", "bf16" if bf16 or (auto and bf16_pays()) else "float32"
+    bf16 = bf16 or (auto and device.type == "cuda")
+    by_kernels = GpuTrainer.runs(settings, size_px, device)
+    if by_kernels and (device.type != "cuda" or is_trusted(settings, device)):
+        return "triton", "bf16" if bf16 else "float32"
+    return "torch", "bf16" if bf16 and settings.engine != "reference" else "float32"
 
 
 def _in_kernels(job: Job) -> bool:

@@ -11,11 +11,12 @@ from threading import Lock
 
 import torch
 
+from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers.base import Job, Trainer
 from vaeopt.stages.vae.trainers.eager import EagerTrainer
 from vaeopt.stages.vae.trainers.gpu import GpuTrainer
 
-__all__ = ["trusts"]
+__all__ = ["is_trusted", "trusts"]
 
 _BATCHES = 4
 _EPOCHS = 2
@@ -36,10 +37,7 @@ def trusts(job: Job) -> bool:
     Args:
         job: one that :meth:`GpuTrainer.runs`.
     """
-    settings = job.settings
-    names = {"width", "depth", "likelihood", "kl_estimator", "precision", "batch_size"}
-    kind = settings.model_dump_json(include=names)
-    key = (kind, bool(settings.invariances), settings.pixels < 1, str(job.data.device))
+    key = _kind(job.settings, job.data.device)
     with _looking:
         if key not in _known:
             obstacle = _disagreement(job)
@@ -47,6 +45,18 @@ def trusts(job: Job) -> bool:
                 _log.warning("Triton's kernels are not used, torch operations are: %s", obstacle)
             _known[key] = not obstacle
         return _known[key]
+
+
+def is_trusted(settings: VaeSettings, device: torch.device) -> bool:
+    """Whether such a training has shown it in this process; False if nobody has looked."""
+    return _known.get(_kind(settings, device), False)
+
+
+def _kind(settings: VaeSettings, device: torch.device) -> Hashable:
+    """Trainings of a kind run the same kernels."""
+    names = {"width", "depth", "likelihood", "kl_estimator", "precision", "batch_size"}
+    shared = settings.model_dump_json(include=names)
+    return shared, bool(settings.invariances), settings.pixels < 1, str(device)
 
 
 def _disagreement(job: Job) -> str:
