@@ -8,7 +8,7 @@ import torch
 
 from vaeopt.kernels.training import Recipe
 from vaeopt.kernels.training.gpu.layout import Layout, slots
-from vaeopt.kernels.training.gpu.shares import share_out
+from vaeopt.kernels.training.gpu.shares import share_out, split
 from vaeopt.stages.vae.model import build
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers.recipes import recipe_of
@@ -83,3 +83,16 @@ def test_every_item_is_done_once_and_shares_are_equal(
     ]
     fair = sum(n * cost for n, cost in zip(items, costs, strict=True)) / programs
     assert max(work) <= fair + max(costs)
+
+
+@pytest.mark.parametrize("programs", [1, 16, 132])
+@pytest.mark.parametrize("tiles", [[1], [11], [25], [1, 2, 4, 6, 8, 11, 15, 19, 25], [400]])
+def test_items_are_as_large_as_keeps_all_programs_busy(tiles: list[int], programs: int) -> None:
+    groups = 64
+    splits = split(tiles, groups, programs)
+    for n, parts in zip(tiles, splits, strict=True):
+        share = -(-n // parts)  # as the kernel cuts them
+        assert share <= 8
+        assert (parts - 1) * share < n <= parts * share  # none is empty
+    busy = groups * sum(splits) >= 2 * programs
+    assert busy or splits == tiles

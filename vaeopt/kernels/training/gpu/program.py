@@ -12,7 +12,7 @@ from vaeopt.kernels.training.gpu import encoder, spatial, vanilla
 from vaeopt.kernels.training.gpu.adam import adam
 from vaeopt.kernels.training.gpu.inputs import Draw, Member, Prepared, unequal
 from vaeopt.kernels.training.gpu.layout import Layout, slots
-from vaeopt.kernels.training.gpu.shares import Shares, share_out
+from vaeopt.kernels.training.gpu.shares import Shares, share_out, split
 from vaeopt.kernels.training.recipe import LIKELIHOODS
 
 __all__ = ["Program"]
@@ -22,7 +22,6 @@ os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 _PATCHES, _PIXELS = 2, 16  # of a tile: more columns do not fit into registers
 _ROWS = 16  # of a block; products need as many
-_TILES = 8  # of an item, at most: larger ones would be hard to share out equally
 _BLOCK_PIXELS = 64
 _PARTS, _PARAMS = 16, 256  # of a program that sums slopes
 _BETAS = 0.9, 0.999
@@ -140,16 +139,8 @@ class Program:
             by_window = dict(zip(windows, starts, strict=True))
             grid_starts = [by_window[m.recipe.n_pixels] // 2 for m in members]
             self._grids = self._grids.to(device)
-        self._splits = [-(-_blocks(m.seen) // _TILES) for m in members]
         groups = -(-batch // self._tile_patches)
-        # A single small model has too few groups of patches to keep every program busy.
-        while sum(groups * splits for splits in self._splits) < 2 * self._programs and any(
-            splits < _blocks(m.seen) for m, splits in zip(members, self._splits, strict=True)
-        ):
-            self._splits = [
-                min(_blocks(m.seen), 2 * splits)
-                for m, splits in zip(members, self._splits, strict=True)
-            ]
+        self._splits = split([_blocks(m.seen) for m in members], groups, self._programs)
         table = torch.zeros(count, _COLUMNS, dtype=torch.int32)
         for row, member in zip(range(count), members, strict=True):
             n_pixels = member.recipe.n_pixels

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Segment", "Shares", "share_out"]
+__all__ = ["Segment", "Shares", "share_out", "split"]
+
+_TILES = 8  # of an item, at most: larger ones would be hard to share out equally
+_ITEMS = 2  # of a program, at least, where there are so many
 
 
 class Segment(NamedTuple):
@@ -23,6 +26,26 @@ class Shares(NamedTuple):
     """(programs + 1)"""
     segments: list[Segment]
     """slots of a member follow each other"""
+
+
+def split(tiles: Sequence[int], groups: int, programs: int) -> list[int]:
+    """Into how many items the pixels of a group of patches are cut, for every member.
+
+    As few as keep all programs busy: every item leaves slopes of its own for the poses.
+
+    Args:
+        tiles: along the pixels of each member.
+        groups: of patches, of every member.
+        programs: how many there are.
+
+    >>> split([11], groups=64, programs=132), split([1, 25] * 9, groups=64, programs=132)
+    ([6], [1, 4, 1, 4, 1, 4, 1, 4, 1, 4, 1, 4, 1, 4, 1, 4, 1, 4])
+    """
+    for largest in range(_TILES, 0, -1):
+        found = [-(-n // largest) for n in tiles]
+        if groups * sum(found) >= _ITEMS * programs:
+            break
+    return found
 
 
 def share_out(items: Sequence[int], costs: Sequence[int], programs: int) -> Shares:
