@@ -25,7 +25,7 @@ from vaeopt.kernels.decoder.native import bf16_pays
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.attributes import FAILURE, SEED_NUMBER
 from vaeopt.study.session import Session
-from vaeopt.workflow import Score, Workflow, load_run, primitives, save_run
+from vaeopt.workflow import Score, Workflow, gpus_of, load_run, primitives, save_run
 from vaeopt.workflow.artefacts import ARRAYS
 
 __all__ = [
@@ -114,7 +114,7 @@ def environment(workflow: Workflow) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "decoder": "native" if native else "torch",
         "precision": "bf16" if rounded else "float32",
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "gpu": gpus_of(workflow),
     }
 
 
