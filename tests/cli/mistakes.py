@@ -33,6 +33,16 @@ def file(name: str, data: bytes) -> Prepare:
     return lambda place: (place / name).write_bytes(data)
 
 
+def changed(before: str, after: str) -> Prepare:
+    """Another piece of the study file."""
+
+    def change(place: Path) -> None:
+        path = place / "s" / "study.toml"
+        path.write_text(path.read_text().replace(before, after))
+
+    return change
+
+
 def optuna_study(name: str) -> Prepare:
     """A study of the same directions that plain Optuna has made."""
     return lambda place: optuna.create_study(
@@ -184,13 +194,32 @@ SETTINGS = [
         ("search.rewards.0.metric: a reward must stay the same within a study",),
         {"search": '"rewards.0.metric" = { choices = ["mse"] }'},
     ),
-    Bad(
-        "device that is not there",
-        "optimize s",
-        ("workflow.vae.device: device 'cuda:77' is not there (",),
-        prepare=lambda place: (place / "s" / "study.toml").write_text(
-            (place / "s" / "study.toml").read_text().replace('"cpu"', '"cuda:77"')
-        ),
+    *(
+        Bad(
+            f"device of {stage} that is not there, {command}",
+            command,
+            (f"workflow.{stage}.device: device 'cuda:77' is not there (",),
+            prepare=changed(before, after),
+        )
+        for command, stage, before, after in [
+            ("optimize s", "vae", '"cpu"', '"cuda:77"'),
+            ("check s", "vae", '"cpu"', '"cuda:77"'),
+            ("optimize s", "mixture", "n_init = 1", 'device = "cuda:77"'),
+            ("check s", "mixture", "n_init = 1", 'device = "cuda:77"'),
+            ("run s", "mixture", "n_init = 1", 'device = "cuda:77"'),
+            (
+                "optimize s",
+                "bayesian",
+                "rewards",
+                'bayesian = { kind = "bgmm", device = "cuda:77" }\nrewards',
+            ),
+            (
+                "run s",
+                "density_filter",
+                "rewards",
+                'density_filter = { kind = "quantile", device = "cuda:77" }\nrewards',
+            ),
+        ]
     ),
     Bad(
         "wrong override",

@@ -4,7 +4,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 
 from vaeopt.core.errors import VaeoptError
 from vaeopt.kernels import device
-from vaeopt.kernels.device import Claim, resolve_device
+from vaeopt.kernels.device import Claim, expect_device, resolve_device
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="this system has no advisory locks")
 
@@ -147,9 +147,39 @@ def test_a_wish_becomes_a_device(wish: str, numbers: int | None, expected: str) 
 
 
 @pytest.mark.usefixtures("three_gpus")
-def test_a_gpu_beyond_the_last_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("wish", "before", "after"),
+    [
+        ("auto", "cuda", "cuda:1"),
+        ("cuda", "cuda", "cuda:1"),
+        ("cuda:2", "cuda:2", "cuda:2"),
+        ("cpu", "cpu", "cpu"),
+    ],
+)
+def test_what_is_expected_claims_nothing(
+    wish: str, before: str, after: str, tmp_path: Path
+) -> None:
+    assert expect_device(wish, setting="here") == torch.device(before)
+    assert [path.name for path in tmp_path.iterdir()] == ["vaeopt-GPU-a.0.lock"]
+    assert resolve_device("cuda", setting="here") == torch.device("cuda:1")
+    assert expect_device(wish, setting="here") == torch.device(after)
+
+
+@pytest.mark.usefixtures("three_gpus")
+@pytest.mark.parametrize("find", [resolve_device, expect_device])
+def test_a_gpu_beyond_the_last_is_an_error(find: Callable[..., torch.device]) -> None:
     with pytest.raises(VaeoptError, match=r"^here: device 'cuda:3' is not there \(3 CUDA devices"):
-        resolve_device("cuda:3", setting="here")
+        find("cuda:3", setting="here")
+
+
+@pytest.mark.parametrize("wish", ["auto", "cuda", "cpu"])
+def test_without_a_gpu_only_cuda_is_refused(wish: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if wish != "cuda":
+        assert expect_device(wish, setting="here") == torch.device("cpu")
+        return
+    with pytest.raises(VaeoptError, match=r"^here: device 'cuda' is not there \(0 CUDA devices"):
+        expect_device(wish, setting="here")
 
 
 def test_a_lock_file_is_open_to_other_users(tmp_path: Path) -> None:

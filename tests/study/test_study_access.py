@@ -112,7 +112,7 @@ def test_metrics_without_names_are_numbered() -> None:
 def test_a_trial_comes_back_without_training(
     finished_folder: Path, study: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vaeopt.workflow.flow.train_each", _broken)
+    monkeypatch.setattr("vaeopt.workflow.flow.train_groups", _broken)
     for trial in study.trials:
         run = vo.load_trial(finished_folder, trial.number)
         assert list(rewards_of(settings_of(trial), run).values()) == trial.values

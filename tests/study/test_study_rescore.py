@@ -78,7 +78,7 @@ def test_P6_holds_for_means_over_replicates(tmp_path: Path) -> None:
 def test_values_are_those_of_the_reward_and_nothing_is_trained(
     finished_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vaeopt.workflow.flow.train_each", broken)
+    monkeypatch.setattr("vaeopt.workflow.flow.train_groups", broken)
     before = [(t.values, t.user_attrs, t.system_attrs) for t in vo.load_study(finished_copy).trials]
     found = rescore(finished_copy, '{ kind = "icl", weight = 0.5 }')
     assert (found.label, found.direction, found.skipped) == ("icl(w=0.5)", "minimize", {})

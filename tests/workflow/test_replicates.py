@@ -301,7 +301,7 @@ def test_second_poses_are_the_same_in_blocks(
 ) -> None:
     rewards = [_reward("rotation-ami", components=3), _reward("jitter-ami", components=3)]
     whole = complete(workflow, run, rewards, seeds=Seeds(0, 0)).recuts
-    monkeypatch.setattr("vaeopt.workflow.run._RECUT_PIXELS", 10 * run.patches.size_px**2)
+    monkeypatch.setattr("vaeopt.workflow.recuts._RECUT_PIXELS", 10 * run.patches.size_px**2)
     blocks = complete(workflow, run, rewards, seeds=Seeds(0, 0)).recuts
     for name, recut in whole.items():
         assert 0 < recut.inside.sum() < len(run.keypoints)

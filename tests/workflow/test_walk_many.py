@@ -65,7 +65,7 @@ def test_a_run_is_handed_out_before_the_next_one_trains(
         assert len(groups) == n
 
 
-@pytest.mark.parametrize("stage", ["cut", "encode", "score"])
+@pytest.mark.parametrize("stage", ["cut", "encode", "filtered", "scored"])
 def test_a_run_that_fails_at_any_stage_leaves_the_others(
     stage: str, workflow: Workflow, micrograph: Micrograph, monkeypatch: pytest.MonkeyPatch
 ) -> None:

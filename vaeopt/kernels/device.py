@@ -22,7 +22,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["DEVICE_PATTERN", "Claim", "resolve_device", "worthwhile"]
+__all__ = ["DEVICE_PATTERN", "Claim", "expect_device", "resolve_device", "worthwhile"]
 
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 """of a setting that names a device"""
@@ -58,6 +58,11 @@ class Claim:
             if self._found < 0:
                 self._found = self._take(self._gpus())
             return self._found
+
+    def found(self) -> int | None:
+        """That number if it has been asked for; claims nothing."""
+        with self._lock:
+            return None if self._found < 0 else self._found
 
     def _take(self, gpus: Sequence[str]) -> int:
         if len(gpus) < 2 or fcntl is None:
@@ -115,6 +120,28 @@ def worthwhile(numbers: int) -> bool:
     return numbers >= _WORTHWHILE
 
 
+def expect_device(wish: str, *, setting: str) -> torch.device:
+    """The device that a wish will become where the work is worthwhile; claims nothing.
+
+    Args:
+        wish: see :func:`resolve_device`.
+        setting: see there.
+
+    Returns:
+        ``cuda`` without a number for the GPU that this process has yet to claim.
+
+    Raises:
+        VaeoptError: the GPU is not there.
+    """
+    there = torch.cuda.is_available()
+    if wish == "auto" and not there:
+        return torch.device("cpu")
+    if there and wish in ("auto", "cuda"):
+        index = _claim.found()
+        return torch.device("cuda") if index is None else torch.device("cuda", index)
+    return _named(wish, setting, torch.cuda.device_count() if there else 0)
+
+
 def resolve_device(wish: str, *, setting: str, numbers: int | None = None) -> torch.device:
     """The device that a setting asks for; always the same one within a process.
 
@@ -132,13 +159,15 @@ def resolve_device(wish: str, *, setting: str, numbers: int | None = None) -> to
         return torch.device("cpu")
     if there and wish in ("auto", "cuda"):
         return torch.device("cuda", _claim.index())
+    return _named(wish, setting, torch.cuda.device_count() if there else 0)
+
+
+def _named(wish: str, setting: str, count: int) -> torch.device:
     device = torch.device(wish)
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if there else 0
-        if (device.index or 0) >= count:
-            raise VaeoptError(
-                f"device {wish!r} is not there ({count} CUDA devices)",
-                setting=setting,
-                remedy="use 'auto' or 'cpu'",
-            )
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise VaeoptError(
+            f"device {wish!r} is not there ({count} CUDA devices)",
+            setting=setting,
+            remedy="use 'auto' or 'cpu'",
+        )
     return device

@@ -7,10 +7,10 @@ import torch
 
 from vaeopt.core.errors import DataError
 from vaeopt.stages.patches import cut
-from vaeopt.stages.vae.device import resolve_device
 from vaeopt.stages.vae.model import build
 from vaeopt.study.file import StudyFile
 from vaeopt.study.session import Session, prepare
+from vaeopt.workflow import device_settings, expect_devices
 
 __all__ = ["check"]
 
@@ -29,8 +29,7 @@ def check(file: StudyFile) -> Iterator[str]:
     room = session.comparison.largest_window_px
     yield f"key points  {len(session.keypoints)}, with room for {room} px"
     yield f"mixture     fitted to {session.comparison.n_fit} points in every trial"
-    device = resolve_device(file.settings.workflow.vae.device)
-    yield f"device      {device}"
+    yield f"device      {_devices(session)}"
     yield from _shapes(session)
     count = space.n_points
     yield f"search      {len(space.entries)} settings, {count or 'infinitely many'} points"
@@ -40,6 +39,19 @@ def check(file: StudyFile) -> Iterator[str]:
     for warning in (*space.warnings(), *session.warnings):
         yield f"warning     {warning}"
     yield f"study {file.settings.name!r} is fine"
+
+
+def _devices(session: Session) -> str:
+    """Where training runs, and each other stage that is sent elsewhere by name."""
+    workflow = session.file.settings.workflow
+    found, wishes = expect_devices(workflow), device_settings(workflow)
+    trains = found.pop("vae.device")
+    others = [
+        f"{path.removesuffix('.device')} on {device}"
+        for path, device in found.items()
+        if device != trains and wishes[path] != "auto"
+    ]
+    return ", ".join([str(trains), *others])
 
 
 def _rewards(session: Session) -> str:

@@ -16,7 +16,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.stages.rewards.base import trainings_compared
-from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.attributes import INTERRUPTED, WORKER
 from vaeopt.study.chebyshev import chebyshev, scaled
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
@@ -35,7 +34,7 @@ from vaeopt.study.records import (
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import IDENTITY, check_same, load_study
-from vaeopt.workflow import Workflow, optimised, scores_of
+from vaeopt.workflow import Workflow, device_settings, optimised, resolve_devices, scores_of
 
 __all__ = ["CONFIRM", "CONFIRMS", "SEED_INDEX", "SOURCE", "confirm", "leaders_of"]
 
@@ -83,7 +82,7 @@ def confirm(
         leaders = leaders_of(source, top=top, on_front=on_front)
         session = prepare(file)
         check_same(source, session)
-        resolve_device(file.settings.workflow.vae.device)  # now, not in the first training
+        resolve_devices(file.settings.workflow)  # now, not in the first training
         again = _second_study(source, session)
         requeue_interrupted(again, ())  # ends trainings whose process is gone
         _train_missing(again, session, leaders, seeds, progress)
@@ -224,8 +223,8 @@ def _train(
 ) -> None:
     """One training; whatever happens, the trial ends."""
     try:
-        device = session.file.settings.workflow.vae.device
-        workflow = _once(settings_of(leader).with_values({"vae.device": device}))
+        devices = device_settings(session.file.settings.workflow)
+        workflow = _once(settings_of(leader).with_values(devices))
         seeds = seeds_of(leader, session).replicate(_FIRST_FRESH + trial.user_attrs[SEED_INDEX])
         run = retrain(session, workflow, seeds, on_epoch=None if show is None else show.epoch)
         scores = scores_of(workflow, run)

@@ -13,7 +13,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
-from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.ask import ask_together, exhausted
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
@@ -31,7 +30,15 @@ from vaeopt.study.records import (
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import create_or_load, storage_url
-from vaeopt.workflow import Workflow, optimised, rewards_of, scores_of, walk, walk_many
+from vaeopt.workflow import (
+    Workflow,
+    optimised,
+    resolve_devices,
+    rewards_of,
+    scores_of,
+    walk,
+    walk_many,
+)
 
 __all__ = ["Progress", "Replay", "optimize", "replay", "retrain", "run_once"]
 
@@ -103,7 +110,7 @@ def optimize(
     """
     file = _with(open_study(study, folder=folder), trials_at_once)
     session = prepare(file)
-    resolve_device(file.settings.workflow.vae.device)  # now, not in the first trial
+    resolve_devices(file.settings.workflow)  # now, not in the first trial
     total = n_trials if n_trials is not None else file.settings.optuna.n_trials
     limit = timeout_s if timeout_s is not None else file.settings.optuna.timeout_s
     show: Progress = progress or _Silent()
@@ -232,6 +239,7 @@ def retrain(
     on_epoch: Callable[[int, int, float], None] | None = None,
 ) -> WorkflowRun:
     """Walk through all stages with these settings and seeds; nothing is stored."""
+    resolve_devices(workflow)  # now, not behind the training
     return walk(
         workflow,
         session.micrograph,

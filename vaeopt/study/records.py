@@ -25,7 +25,7 @@ from vaeopt.stages.vae import trained_by
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.attributes import FAILURE, SEED_NUMBER
 from vaeopt.study.session import Session
-from vaeopt.workflow import Score, Workflow, load_run, primitives, save_run
+from vaeopt.workflow import Score, Workflow, gpus_of, load_run, primitives, save_run
 from vaeopt.workflow.artefacts import ARRAYS
 
 __all__ = [
@@ -115,7 +115,7 @@ def environment(workflow: Workflow) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "decoder": decoder,
         "precision": precision,
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "gpu": gpus_of(workflow),
     }
 
 

@@ -173,7 +173,8 @@ class _Again:
         """The value of a reward for a finished trial."""
         run, seeds = restore(trial, self.session), seeds_of(trial, self.session)
         with_changes = refit if self.settings else complete
-        return score_of(reward, with_changes(self.workflow(trial), run, [reward], seeds=seeds))
+        workflow, cache = self.workflow(trial), self.session.cache
+        return score_of(reward, with_changes(workflow, run, [reward], seeds=seeds, cache=cache))
 
     def label(self, reward: Reward) -> str:
         """Of the reward, with the changes behind it."""

@@ -13,7 +13,7 @@ from vaeopt.stages.micrograph import load
 from vaeopt.stages.rewards.base import SEMANTICS, with_parts
 from vaeopt.study.file import StudyFile
 from vaeopt.study.space import SearchSpace
-from vaeopt.workflow import StageCache, Workflow, comparison_for
+from vaeopt.workflow import COMPUTING, StageCache, Workflow, comparison_for
 
 __all__ = ["Session", "prepare", "what_counts"]
 
@@ -53,7 +53,7 @@ def what_counts(workflow: Workflow) -> dict[str, Any]:
     """The settings that must not change; the same study may move to another machine."""
     table = workflow.to_table()
     table["vae"].pop("engine")
-    for stage in ("vae", "density_filter", "mixture", "bayesian"):
+    for stage in COMPUTING:
         table[stage].pop("device", None)  # a plug-in may have none
     return table
 

@@ -1,4 +1,4 @@
-"""What trials of one study share: key points, and the patches of each window."""
+"""What trials of one study share: key points, and the patches of each window and pose."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,27 +23,41 @@ class StageCache:
         most_bytes: most memory of the arrays of one stage, unless a single result is larger.
     """
 
-    def __init__(self, size: int = 16, most_bytes: int = 2**29) -> None:
+    def __init__(self, size: int = 64, most_bytes: int = 2**29) -> None:
         self._size = size
         self._most_bytes = most_bytes
         self._held: OrderedDict[tuple[str, ...], object] = OrderedDict()
 
-    def get(self, stage: str, settings: tuple[Settings | int, ...], make: Callable[[], T]) -> T:
-        """The result for these settings, made now if it is not held."""
+    def get(
+        self,
+        stage: str,
+        settings: tuple[Settings | int | str, ...],
+        make: Callable[[], T],
+        *,
+        most_bytes: int | None = None,
+    ) -> T:
+        """The result for these settings, made now if it is not held.
+
+        Args:
+            stage: whose result it is.
+            settings: that decide it.
+            make: called if it is not held.
+            most_bytes: of the arrays of this stage, if it has a limit of its own.
+        """
         key = (stage, *(repr(s) for s in settings))
         if key not in self._held:
             self._held[key] = make()
             while len(self._held) > self._size:
                 self._held.popitem(last=False)
-            self._forget_large(stage)
+            self._forget_large(stage, self._most_bytes if most_bytes is None else most_bytes)
         self._held.move_to_end(key)
         return self._held[key]  # type: ignore[return-value]  # made by ``make`` for this key
 
-    def _forget_large(self, stage: str) -> None:
+    def _forget_large(self, stage: str, most_bytes: int) -> None:
         sizes = {key: _bytes(held) for key, held in self._held.items() if key[0] == stage}
         *older, _ = sizes  # the newest is about to be used
         for key in older:
-            if sum(sizes.values()) <= self._most_bytes:
+            if sum(sizes.values()) <= most_bytes:
                 break
             del self._held[key], sizes[key]
 

@@ -1,16 +1,17 @@
 """The sentence: all stages in order, for one run or for several that train together."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Comparison, KeyPoints, Micrograph, WorkflowRun
 from vaeopt.stages.keypoints import detect
 from vaeopt.stages.patches import cut
-from vaeopt.stages.vae import Request, Training, encode, train_each
+from vaeopt.stages.vae import Request, Training, encode, train_groups
 from vaeopt.workflow.cache import StageCache
-from vaeopt.workflow.run import of_all, score, timed
+from vaeopt.workflow.members import Filtered, filtered, timed, with_mixtures
+from vaeopt.workflow.run import as_one, scored
 from vaeopt.workflow.settings import Workflow
 
 __all__ = ["walk", "walk_many"]
@@ -65,7 +66,10 @@ def walk_many(
     on_epoch: Callable[[int, int, float], None] | None = None,
     on_group: Callable[[Sequence[int]], None] | None = None,
 ) -> Iterator[WorkflowRun | Exception]:
-    """Walk several times; what can be trained together is (:func:`vaeopt.stages.vae.train_each`).
+    """Walk several times; what can be trained together is (:func:`train_groups`).
+
+    The mixtures of runs that were trained together are fitted together too, with those of their
+    replicates and subsets; the seconds of a batch are shared out equally among its fits.
 
     Args:
         workflows: fixed settings of every stage, of each run.
@@ -80,7 +84,7 @@ def walk_many(
 
     Yields:
         The runs in order, each as soon as it is scored, or why there is none: one that fails takes
-        no other with it.
+        no other with it. A run that trains alone is scored before the next one trains.
     """
     cache = cache or StageCache()
     begun: dict[int, _Begun] = {}
@@ -97,14 +101,14 @@ def walk_many(
             on_group([positions[number] for number in group])
 
     requests = [each.request for each in begun.values()]
-    trainings = train_each(requests, on_epoch=on_epoch, on_group=at)
-    for i, workflow in enumerate(workflows):
-        run: WorkflowRun | Exception
-        if i in failed:
-            run = failed[i]
-        else:
-            run = _ended(workflow, begun.pop(i), next(trainings), comparison)
-        yield run
+    groups = train_groups(requests, on_epoch=on_epoch, on_group=at)
+    fitted: dict[int, _Fitted | Exception] = dict(failed)
+    for i in range(len(workflows)):
+        if i not in fitted:
+            trainings = {positions[number]: training for number, training in next(groups).items()}
+            group = {position: begun.pop(position) for position in trainings}
+            fitted |= _fitted(group, trainings, workflows, comparison)
+        yield _ended(fitted.pop(i), cache)
 
 
 @dataclass(frozen=True)
@@ -153,34 +157,75 @@ def _begin(
     return _Begun(keypoints, request, seconds)
 
 
-def _ended(
-    workflow: Workflow, begun: _Begun, training: Training | Exception, comparison: Comparison
-) -> WorkflowRun | Exception:
-    """The stages behind the training, or what went wrong there or before."""
-    if isinstance(training, Exception):
-        return training
+@dataclass(frozen=True)
+class _Fitted:
+    """A run whose mixtures are there."""
+
+    members: list[tuple[Filtered, WorkflowRun]]
+
+
+def _fitted(
+    begun: Mapping[int, _Begun],
+    trainings: Mapping[int, Training | Exception],
+    workflows: Sequence[Workflow],
+    comparison: Comparison,
+) -> dict[int, _Fitted | Exception]:
+    """The runs of a group up to their mixtures, which are fitted together, or why there is none."""
+    found: dict[int, _Fitted | Exception] = {}
+    ready: dict[int, list[Filtered]] = {}
+    for i, training in trainings.items():
+        if isinstance(training, Exception):
+            found[i] = training
+            continue
+        try:
+            ready[i] = _filtered(workflows[i], begun[i], training, comparison)
+        except Exception as error:
+            found[i] = error
+    runs = iter(with_mixtures([member for members in ready.values() for member in members]))
+    for i, members in ready.items():
+        pairs = []
+        for member in members:
+            run = next(runs)
+            if isinstance(run, Exception):
+                found.setdefault(i, run)
+            else:
+                pairs.append((member, run))
+        found.setdefault(i, _Fitted(pairs))
+    return found
+
+
+def _filtered(
+    workflow: Workflow, begun: _Begun, training: Training, comparison: Comparison
+) -> list[Filtered]:
     request, n = begun.request, len(training.vaes)
     assert request.micrograph is not None
     members = []
-    try:
-        for vae, own in zip(training.vaes, request.seeds, strict=True):
-            shared = {**begun.seconds, "vae": training.seconds}
-            seconds = {stage: total / n for stage, total in shared.items()}
-            with timed(seconds, "encode"):
-                latents = encode(vae, request.patches, core_px=comparison.core_px)
-            members.append(
-                score(
-                    workflow,
-                    request.micrograph,
-                    begun.keypoints,
-                    request.patches,
-                    vae,
-                    latents,
-                    comparison=comparison,
-                    seeds=own,
-                    seconds=seconds,
-                )
+    for vae, own in zip(training.vaes, request.seeds, strict=True):
+        shared = {**begun.seconds, "vae": training.seconds}
+        seconds = {stage: total / n for stage, total in shared.items()}
+        with timed(seconds, "encode"):
+            latents = encode(vae, request.patches, core_px=comparison.core_px)
+        members.append(
+            filtered(
+                workflow,
+                request.micrograph,
+                begun.keypoints,
+                request.patches,
+                vae,
+                latents,
+                comparison=comparison,
+                seeds=own,
+                seconds=seconds,
             )
+        )
+    return members
+
+
+def _ended(fitted: _Fitted | Exception, cache: StageCache) -> WorkflowRun | Exception:
+    """The scored run, or what went wrong there or before."""
+    if isinstance(fitted, Exception):
+        return fitted
+    try:
+        return as_one([scored(member, run, cache) for member, run in fitted.members])
     except Exception as error:
         return error
-    return replace(members[0], replicates=tuple(members[1:]), collapse=of_all(members))

@@ -1,40 +1,30 @@
 """The stages behind the training, and what all runs of a study must share."""
 
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from vaeopt.core.errors import DataError
-from vaeopt.core.seeds import Seeds, derive
+from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import (
     Collapse,
     Comparison,
-    Floats,
     KeyPoints,
     Latents,
     Micrograph,
-    Mixture,
     Patches,
     Recut,
     TrainedVae,
     WorkflowRun,
 )
-from vaeopt.kernels.agreement import draw_angles, draw_shifts
-from vaeopt.kernels.latent import unit_diagnostics
 from vaeopt.stages.latent_filter.base import LARGEST_MARGIN, log_margin
-from vaeopt.stages.mixture import choose_points
-from vaeopt.stages.patches import recut
 from vaeopt.stages.rewards import Reward
-from vaeopt.stages.vae import content_means
+from vaeopt.workflow.cache import StageCache
+from vaeopt.workflow.members import Filtered, filtered, timed, with_evidence, with_mixtures
+from vaeopt.workflow.recuts import POSES, recut_of
 from vaeopt.workflow.scores import needs_of
 from vaeopt.workflow.settings import Workflow
 
-__all__ = ["comparison_for", "complete", "of_all", "refit", "score", "timed"]
-
-_RECUT_PIXELS = 32_000_000  # 128 MB of second patches at a time; the image is prepared for each
+__all__ = ["as_one", "comparison_for", "complete", "refit", "score", "scored"]
 
 
 def comparison_for(
@@ -69,6 +59,13 @@ def comparison_for(
     return Comparison(largest_window_px=largest, core_px=smallest, n_fit=n_fit, seed=seed)
 
 
+def scored(member: Filtered, run: WorkflowRun, cache: StageCache) -> WorkflowRun:
+    """A member with its mixtures, and whatever else the rewards need."""
+    run = _with_recuts(run, member.needs, cache)
+    diverged = member.vae.diverged or not member.finite
+    return replace(run, collapse=_verdict(member.workflow, run, diverged=diverged))
+
+
 def score(
     workflow: Workflow,
     micrograph: Micrograph,
@@ -79,62 +76,47 @@ def score(
     *,
     comparison: Comparison,
     seeds: Seeds,
-    seconds: dict[str, float],
+    seconds: Mapping[str, float],
     recuts: Mapping[str, Recut] | None = None,
 ) -> WorkflowRun:
     """The stages behind the encoder: filters, mixtures, and whatever else the rewards need."""
-    posterior = (latents.z_mean, latents.z_std, latents.code_mean, latents.code_std)
-    finite = all(bool(np.isfinite(part).all()) for part in posterior)
-    if not finite:  # weights so large that the encoder overflows: as good as diverged
-        latents = replace(
-            latents,
-            z_mean=_or(0.0, latents.z_mean),
-            z_std=_or(1.0, latents.z_std),
-            code_mean=_or(0.0, latents.code_mean),
-            code_std=_or(1.0, latents.code_std),
-        )
-    diagnostics = unit_diagnostics(
-        latents.z_mean, latents.z_std, latents.code_mean, latents.code_std
-    )
-    if workflow.latents == "sample":
-        latents = replace(latents, z_sample=_drawn(latents, comparison.seed))
-    with timed(seconds, "density_filter"):
-        kept = workflow.density_filter(latents.z)
-        subsets = [
-            choose_points(kept, comparison.n_fit, comparison.seed, subset=subset)
-            for subset in range(workflow.mixture.subsets)
-        ]
-    with timed(seconds, "mixture"):
-        mixture, *resampled = (
-            workflow.mixture.fit(latents.z, kept=kept, fit_index=points, seeds=seeds)
-            for points in subsets
-        )
-    run = WorkflowRun(
-        micrograph=micrograph,
-        keypoints=keypoints,
-        patches=patches,
-        vae=vae,
-        latents=latents,
-        diagnostics=diagnostics,
-        collapse=workflow.latent_filter(diagnostics, raw_space=_raw_space(workflow)),
-        mixture=mixture,
-        resampled=tuple(resampled),
+    member = filtered(
+        workflow,
+        micrograph,
+        keypoints,
+        patches,
+        vae,
+        latents,
         comparison=comparison,
+        seeds=seeds,
         seconds=seconds,
-        recuts=recuts or {},
+        recuts=recuts,
     )
-    run = complete(workflow, run, workflow.values, seeds=seeds)
-    return replace(run, collapse=_verdict(workflow, run, diverged=vae.diverged or not finite))
+    return _scored_together([member], StageCache())[0]
 
 
-def _raw_space(workflow: Workflow) -> bool:
-    """Whether the scale of the latents enters a value that is optimised."""
-    needed = "bayesian" in needs_of(workflow.rewards)
-    return workflow.mixture.raw_space or (needed and workflow.bayesian.raw_space)
+def _scored_together(members: Sequence[Filtered], cache: StageCache) -> list[WorkflowRun]:
+    """All of them, or the first error."""
+    runs = _whole(with_mixtures(members))
+    return [scored(member, run, cache) for member, run in zip(members, runs, strict=True)]
+
+
+def _whole(runs: Iterable[WorkflowRun | Exception]) -> list[WorkflowRun]:
+    found = []
+    for run in runs:
+        if isinstance(run, Exception):
+            raise run
+        found.append(run)
+    return found
 
 
 def complete(
-    workflow: Workflow, run: WorkflowRun, rewards: Iterable[Reward], *, seeds: Seeds
+    workflow: Workflow,
+    run: WorkflowRun,
+    rewards: Iterable[Reward],
+    *,
+    seeds: Seeds,
+    cache: StageCache | None = None,
 ) -> WorkflowRun:
     """The run with everything that these rewards look at; nothing is trained.
 
@@ -143,17 +125,23 @@ def complete(
         run: straight from the encoder, or restored from files; replicates are completed too.
         rewards: those that will be computed.
         seeds: of the run.
+        cache: second patches of other runs on the same image.
     """
-    needs = needs_of(rewards)
-    members = [
-        _with_needs(workflow, member, needs, seeds.replicate(m))
-        for m, member in enumerate(run.members)
-    ]
+    needs, cache = needs_of(rewards), cache or StageCache()
+    fitted = with_evidence(
+        [(workflow, member, seeds.replicate(m), needs) for m, member in enumerate(run.members)]
+    )
+    members = [_with_recuts(member, needs, cache) for member in _whole(fitted)]
     return replace(members[0], replicates=tuple(members[1:]))
 
 
 def refit(
-    workflow: Workflow, run: WorkflowRun, rewards: Iterable[Reward], *, seeds: Seeds
+    workflow: Workflow,
+    run: WorkflowRun,
+    rewards: Iterable[Reward],
+    *,
+    seeds: Seeds,
+    cache: StageCache | None = None,
 ) -> WorkflowRun:
     """The run with everything behind the encoder computed anew; nothing is trained.
 
@@ -162,11 +150,12 @@ def refit(
         run: restored from files; replicates are computed anew too.
         rewards: those that will be computed.
         seeds: of the run.
+        cache: second patches of other runs on the same image.
     """
     # Only what these rewards look at: the study may ask for more, which takes its time.
     asked = workflow.model_copy(update={"rewards": tuple(rewards), "scores": ()})
     members = [
-        score(
+        filtered(
             asked,
             member.micrograph,
             member.keypoints,
@@ -180,64 +169,15 @@ def refit(
         )
         for m, member in enumerate(run.members)
     ]
-    return replace(members[0], replicates=tuple(members[1:]), collapse=of_all(members))
+    return as_one(_scored_together(members, cache or StageCache()))
 
 
-def _with_needs(
-    workflow: Workflow, run: WorkflowRun, needs: frozenset[str], seeds: Seeds
-) -> WorkflowRun:
-    seconds = dict(run.seconds)
-    if "bayesian" in needs and run.bayesian is None:
-        with timed(seconds, "bayesian"):
-            run = replace(run, bayesian=_evidence(workflow, run, seeds))
-    recuts = dict(run.recuts)
-    for name in sorted(needs & {"rotation", "jitter"} - recuts.keys()):
+def _with_recuts(run: WorkflowRun, needs: frozenset[str], cache: StageCache) -> WorkflowRun:
+    seconds, recuts = dict(run.seconds), dict(run.recuts)
+    for name in sorted(needs & POSES - recuts.keys()):
         with timed(seconds, name):
-            recuts[name] = _recut(run, name)
+            recuts[name] = recut_of(run, name, cache)
     return replace(run, recuts=recuts, seconds=seconds)
-
-
-def _evidence(workflow: Workflow, run: WorkflowRun, seeds: Seeds) -> Mixture:
-    if run.mixture.elbo is not None or workflow.mixture.estimates_elbo:
-        return run.mixture
-    return workflow.bayesian.fit(
-        run.latents.z, kept=run.mixture.kept, fit_index=run.mixture.fit_index, seeds=seeds
-    )
-
-
-def _recut(run: WorkflowRun, name: str) -> Recut:
-    """Latents of the same key points at another pose; the poses are those of the whole study."""
-    points, size = run.keypoints, run.patches.size_px
-    n, seed = len(points), run.comparison.seed
-    angle = draw_angles(n, seed) if name == "rotation" else None
-    shift = draw_shifts(n, seed) if name == "jitter" else None
-    z_mean, inside = np.zeros((n, run.latents.latent_dim)), np.zeros(n, dtype=bool)
-    step = max(1, _RECUT_PIXELS // size**2)
-    for start in range(0, n, step):
-        rows = slice(start, start + step)
-        patches, inside[rows] = recut(
-            run.micrograph,
-            KeyPoints(yx_px=points.yx_px[rows], strength=points.strength[rows]),
-            size,
-            angle_rad=None if angle is None else angle[rows],
-            shift_px=None if shift is None else shift[rows],
-            largest_window_px=run.comparison.largest_window_px,
-        )
-        z_mean[rows] = content_means(run.vae, patches)
-    z_mean[~inside] = 0.0
-    return Recut(z_mean=_or(0.0, z_mean), inside=inside)
-
-
-def _drawn(latents: Latents, study_seed: int) -> Floats:
-    """One draw per patch; the same noise in all trials, so that they differ by latents only."""
-    rng = np.random.default_rng(derive(study_seed, "latent-draw"))
-    noise = rng.standard_normal(latents.z_mean.shape)
-    return np.asarray(latents.z_mean + latents.z_std * noise)
-
-
-def _or(stand_in: float, values: Floats) -> Floats:
-    """The same values with a number where there is none."""
-    return np.nan_to_num(values, nan=stand_in, posinf=stand_in, neginf=stand_in)
 
 
 def _verdict(workflow: Workflow, run: WorkflowRun, *, diverged: bool) -> Collapse:
@@ -261,7 +201,12 @@ def _verdict(workflow: Workflow, run: WorkflowRun, *, diverged: bool) -> Collaps
     return Collapse(margin=max(margins), reasons=tuple(reasons))
 
 
-def of_all(members: list[WorkflowRun]) -> Collapse:
+def as_one(members: Sequence[WorkflowRun]) -> WorkflowRun:
+    """The run of these trainings; the first stands for it."""
+    return replace(members[0], replicates=tuple(members[1:]), collapse=_of_all(members))
+
+
+def _of_all(members: Sequence[WorkflowRun]) -> Collapse:
     """A mean over trainings is worth something only if none of them has collapsed."""
     if len(members) == 1:
         return members[0].collapse
@@ -271,11 +216,3 @@ def of_all(members: list[WorkflowRun]) -> Collapse:
         for reason in member.collapse.reasons
     ]
     return Collapse(margin=max(m.collapse.margin for m in members), reasons=tuple(reasons))
-
-
-@contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Note how long the body took, under the name of its stage."""
-    start = time.perf_counter()
-    yield
-    seconds[stage] = time.perf_counter() - start

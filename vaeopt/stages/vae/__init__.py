@@ -4,7 +4,15 @@ from vaeopt.stages.vae.encode import content_means, decode, encode
 from vaeopt.stages.vae.files import load_vae, save_vae
 from vaeopt.stages.vae.invariances import Invariance
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.train import Request, Training, train, train_each, train_many, train_members
+from vaeopt.stages.vae.train import (
+    Request,
+    Training,
+    train,
+    train_each,
+    train_groups,
+    train_many,
+    train_members,
+)
 from vaeopt.stages.vae.trainers import trained_by
 
 __all__ = [
@@ -19,6 +27,7 @@ __all__ = [
     "save_vae",
     "train",
     "train_each",
+    "train_groups",
     "train_many",
     "train_members",
     "trained_by",

@@ -18,7 +18,15 @@ from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.trainers import Job, choose_trainer, stack_key
 
-__all__ = ["Request", "Training", "train", "train_each", "train_many", "train_members"]
+__all__ = [
+    "Request",
+    "Training",
+    "train",
+    "train_each",
+    "train_groups",
+    "train_many",
+    "train_members",
+]
 
 EpochHook = Callable[[int, int, float], None]
 GroupHook = Callable[[Sequence[int]], None]
@@ -77,7 +85,7 @@ def train_members(
         patches: what to learn.
         seeds: of each member.
         micrograph: recorded with the models.
-        on_epoch: see :func:`train_each`.
+        on_epoch: see :func:`train_groups`.
     """
     request = Request(settings=settings, patches=patches, seeds=tuple(seeds), micrograph=micrograph)
     (vaes,) = train_many([request], on_epoch=on_epoch)
@@ -102,7 +110,22 @@ def train_each(
     on_epoch: EpochHook | None = None,
     on_group: GroupHook | None = None,
 ) -> Iterator[Training | Exception]:
-    """Train what is asked for, together where that pays; hand out each as soon as it is there.
+    """What :func:`train_groups` hands out, one by one in the order of the requests."""
+    groups = train_groups(requests, on_epoch=on_epoch, on_group=on_group)
+    ended: dict[int, Training | Exception] = {}
+    for number in range(len(requests)):
+        if number not in ended:
+            ended |= next(groups)
+        yield ended.pop(number)
+
+
+def train_groups(
+    requests: Sequence[Request],
+    *,
+    on_epoch: EpochHook | None = None,
+    on_group: GroupHook | None = None,
+) -> Iterator[dict[int, Training | Exception]]:
+    """Train what is asked for, together where that pays; hand out each group once it is there.
 
     Every VAE ends as if it had been trained alone, up to the rounding of sums. Patches go to the
     device once; shuffling and noise of an epoch are drawn on the CPU, so that every device sees the
@@ -119,10 +142,10 @@ def train_each(
         on_group: called before a group trains, with the numbers of its requests.
 
     Yields:
-        In the order of the requests, what came out of each, or why nothing did. A group trains
-        when the first of its requests is due.
+        What came out of each request of a group, or why nothing did, by its number. Groups come in
+        the order of their first requests; each number comes once.
     """
-    ended: dict[int, Training | Exception] = {}
+    ended: dict[int, Exception] = {}
     jobs: dict[int, Job] = {}
     on_device: dict[tuple[int, torch.device], Tensor] = {}
     for number, request in enumerate(requests):
@@ -133,12 +156,13 @@ def train_each(
     on_device.clear()  # from here on a job that has ended leaves no patches behind
     keys = {number: stack_key(job) for number, job in jobs.items()}
     for number in range(len(requests)):
-        if number not in ended:
+        if number in ended:
+            yield {number: ended[number]}
+        elif number in jobs:
             key = keys[number]
             alike = [number] if key is None else [other for other in jobs if keys[other] == key]
             group = {member: jobs.pop(member) for member in alike}
-            ended |= _of_group(requests, group, on_epoch, on_group)
-        yield ended.pop(number)
+            yield _of_group(requests, group, on_epoch, on_group)
 
 
 @dataclass
