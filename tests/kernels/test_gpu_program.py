@@ -139,6 +139,21 @@ def test_one_member_is_shared_out_among_all_programs() -> None:
     _assert_same_epochs(_sides([_Kind("translation", 9, 2)], depth=1), epochs=1)
 
 
+@pytest.mark.parametrize("kinds", [SPATIAL[:1], VANILLA[:1]], ids=["spatial", "vanilla"])
+@pytest.mark.parametrize("shift", [-9.0, -30.0])
+def test_posteriors_may_become_as_narrow_as_they_like(
+    kinds: tuple[_Kind, ...], shift: float
+) -> None:
+    """1 + exp(-30) is 1 in float32: the logarithm of a sd of 0 would end the training."""
+    sides = _sides([kinds[0]._replace(kl_scale=1e-3)], depth=1)
+    (side,) = sides
+    bias = "encoder.std.bias"
+    with torch.no_grad():
+        dict(side.eager._models[0].named_parameters())[bias].add_(shift)
+    weights = {**side.member.weights, bias: side.member.weights[bias] + shift}
+    _assert_same_epochs([side._replace(member=replace(side.member, weights=weights))])
+
+
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul:RuntimeWarning")
 def test_bf16_products_change_little() -> None:
     sides = _sides(SPATIAL[:1], bf16=True)
@@ -287,6 +302,11 @@ def test_members_that_cannot_train_together_are_refused() -> None:
     fewer = replace(first.member, patches=first.member.patches[:5])
     with pytest.raises(ValueError, match="differ in patches"):
         Program([first.member, fewer], programs=3)
+
+
+def test_arrays_that_int32_cannot_count_are_refused() -> None:
+    with pytest.raises(ValueError, match="2\\^31 or more of noise, losses together"):
+        program_module._refuse_too_many(patches=2**31 - 1, noise=2**31, losses=2**40)
 
 
 def test_what_has_no_kernel_is_said() -> None:

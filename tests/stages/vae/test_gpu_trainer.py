@@ -1,6 +1,9 @@
 """The trainer of the Triton kernels: who gets it, what it learns, and when it is not trusted."""
 
+import gc
 import logging
+import weakref
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from vaeopt.stages.vae.trainers import (
     EagerTrainer,
     GpuTrainer,
     Job,
+    choose,
     choose_trainer,
     stack_key,
     trained_by,
@@ -187,13 +191,93 @@ def test_kernels_that_do_not_are_not_used(
 
     monkeypatch.setattr(GpuTrainer, "epoch", epoch)
     # So small that losses do not tell whether weights go.
-    job = _job(patches, _settings(learning_rate=1e-5))
+    monkeypatch.setattr(trust, "_RATE", 1e-5)
+    job = _job(patches, _settings())
     assert not trust.trusts(job)
     assert not trust.trusts(job)
     (record,) = caplog.records  # said once, looked at once
     assert "Triton's kernels are not used, torch operations are" in record.getMessage()
     assert words in record.getMessage()
     assert weights is GpuTrainer.weights
+
+
+@interpreted
+@pytest.mark.usefixtures("unknown")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of numpy, which interprets
+@pytest.mark.parametrize("learning_rate", [1e-12, 1e30])
+def test_trust_does_not_depend_on_the_learning_rate(patches: Patches, learning_rate: float) -> None:
+    assert trust.trusts(_job(patches, _settings(learning_rate=learning_rate)))
+
+
+@interpreted
+@pytest.mark.usefixtures("unknown")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("fault", ["memory", "data"])
+def test_what_cannot_be_told_is_looked_at_again(
+    patches: Patches, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    job = _job(patches, _settings())
+    with monkeypatch.context() as broken:
+        if fault == "memory":
+
+            def full(*_: Any) -> None:
+                raise torch.OutOfMemoryError("none left")
+
+            broken.setattr(trust, "GpuTrainer", full)
+            assert not trust.trusts(job)
+        else:
+            useless = torch.full_like(job.data, torch.nan)
+            assert not trust.trusts(replace(job, data=useless))
+    assert trust.trusts(job)
+
+
+@interpreted
+@pytest.mark.usefixtures("unknown")
+def test_a_look_needs_no_more_memory_for_large_batches(
+    patches: Patches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def noted(job: Job) -> EagerTrainer:
+        seen.append((job.settings.batch_size, len(job.data)))
+        return EagerTrainer(job)
+
+    monkeypatch.setattr(trust, "EagerTrainer", noted)
+    monkeypatch.setattr(trust, "_VALUES", 18 * 12 * 49)
+    assert trust.trusts(_job(patches, _settings(batch_size=1024)))
+    assert seen == [(18, len(patches))]
+
+
+@interpreted
+def test_a_trainer_that_nobody_needs_gives_its_memory_back_at_once(patches: Patches) -> None:
+    trainer = GpuTrainer(_job(patches, _settings()))
+    trainer.epoch([0], 1e-2)
+    program = weakref.ref(trainer._program)
+    gc.collect()
+    gc.disable()
+    try:
+        thread = trainer._thread
+        del trainer
+        thread.shutdown()  # it draws the next epoch, and holds the trainer meanwhile
+        assert program() is None
+    finally:
+        gc.enable()
+
+
+@interpreted
+def test_more_pixels_than_the_kernels_can_count_go_elsewhere() -> None:
+    few, many = (torch.zeros(1, 1).expand(n, 1) for n in (20, 2**31))
+    settings = _settings(invariances="none")
+    assert stack_key(Job(settings, few, 1, SEEDS[:1])) is not None
+    assert stack_key(Job(settings, many, 1, SEEDS[:1])) is None
+
+
+def test_memory_that_torch_holds_back_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a training would be slower because there was one before."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10, 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 70)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 20)
+    assert choose._free_bytes(CUDA) == 60
 
 
 def test_settings_without_kernels_go_elsewhere() -> None:

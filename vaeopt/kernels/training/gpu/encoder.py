@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from vaeopt.kernels.training.gpu.functions import softplus, tanh
+from vaeopt.kernels.training.gpu.functions import deviation, tanh
 
 __all__ = ["backward", "forward"]
 
@@ -152,7 +152,7 @@ def forward(
     in_batch = rows[:, None] < batch
     tl.store(posterior + at_slots, mean, mask=latent)
     tl.store(posterior + n_members * batch * latents + at_slots, raw, mask=latent)
-    std = softplus(raw)
+    std = deviation(raw)
     mask = tl.load(masks + member * latents + slots, mask=there, other=0.0)[None, :]
     drawn = tl.load(noise + at[:, None] * latents + slots[None, :], mask=latent, other=0.0)
     z = (mean + std * drawn) * mask
@@ -264,7 +264,7 @@ def backward(
     drawn = tl.load(noise + at[:, None] * latents + slots[None, :], mask=latent, other=0.0)
     mask = tl.load(masks + member * latents + slots, mask=there, other=0.0)[None, :]
     own_amounts = amounts + member * 8
-    std = softplus(raw)
+    std = deviation(raw)
     z = tl.where(both, (mean + std * drawn) * mask, 0.0)
 
     if SPATIAL:

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-__all__ = ["likelihood", "slope", "softplus", "tanh"]
+__all__ = ["deviation", "likelihood", "slope", "softplus", "tanh"]
 
 _BERNOULLI = tl.constexpr(0)
 _CONTINUOUS_BERNOULLI = tl.constexpr(1)
@@ -22,8 +22,16 @@ def tanh(x, APPROXIMATE: tl.constexpr):
 
 @triton.jit
 def softplus(x):
-    """log(1 + exp(x)) without overflow."""
+    """log(1 + exp(x)) without overflow; to float32 rounding of 1."""
     return tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))
+
+
+@triton.jit
+def deviation(x):
+    """The same to float32 rounding of itself: it is above 0 however small, and has a logarithm."""
+    e = tl.exp(-tl.abs(x))
+    small = e * (1 - e * (0.5 - e / 3))
+    return tl.maximum(x, 0.0) + tl.where(e < 1e-2, small, tl.log(1 + e))
 
 
 @triton.jit

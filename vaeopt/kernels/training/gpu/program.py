@@ -1,6 +1,7 @@
 """An epoch of many small models: four launches per step for all of them together."""
 
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -17,7 +18,7 @@ from vaeopt.kernels.training.recipe import LIKELIHOODS
 
 __all__ = ["Program"]
 
-# Multiply-adds as one instruction, as ever: the default will change, and Triton warns of that.
+# Multiply-adds as one instruction, as ever: the default will change, Triton warns until it does.
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 _PATCHES, _PIXELS = 2, 16  # of a tile: more columns do not fit into registers
@@ -65,7 +66,9 @@ class Program:
         self.shares = Shares([0], [])
         """who does what in the spatial decoder"""
         self._allocate(members)
-        self._run = Captured(self._epoch, self._device)
+        # A program that held itself would keep its memory until Python looks for such rings.
+        own = weakref.proxy(self)
+        self._run = Captured(lambda: own._epoch(), self._device)
 
     def prepare(self, draws: Mapping[int, Draw]) -> "Prepared":
         """The random numbers of an epoch as the kernels read them; touches nothing else.
@@ -130,8 +133,6 @@ class Program:
         self._kept.copy_(rows)
 
         self._data, data_starts = _side_by_side([member.patches for member in members])
-        if self._data.numel() >= 2**31:
-            raise ValueError("patches of all members together have more than 2^31 pixels")
         windows = {m.recipe.n_pixels: m.recipe.grid for m in members}
         self._grids, grid_starts = new(2), [0] * count
         if layout.spatial:
@@ -150,14 +151,22 @@ class Program:
         self._members = table.to(device)
         self._amounts, self._masks = (part.to(device) for part in self._constants())
 
+        seen = max(self._seen) if layout.spatial else layout.n_pixels
+        splits = max(self._splits) if layout.spatial else 1
+        _refuse_too_many(
+            patches=self._data.numel(),
+            noise=count * n * layout.latents,
+            pixels=count * steps * seen if self._subsets else 0,
+            losses=splits * count * n,
+            units=max(layout.depth, 4) * count * batch * width,
+        )
+
         self._order = Inbox((count, n), torch.int32, device)
         self._noise = Inbox((count, n, layout.latents), torch.float32, device)
         self._rates = Inbox((steps, 2), torch.float32, device)
-        seen = max(self._seen) if layout.spatial else layout.n_pixels
         dtype = torch.int32 if layout.spatial else torch.float32
         self._pixels = Inbox((count, steps, seen) if self._subsets else (1, 1, 1), dtype, device)
 
-        splits = max(self._splits) if layout.spatial else 1
         self._hidden = new(layout.depth, count, batch, width)
         self._posterior = new(2, count, batch, layout.latents)
         self._nll, self._kl = new(splits, count, n), new(count, n)
@@ -366,6 +375,12 @@ def _side_by_side(arrays: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
             size += array.numel()
     flat = different[0] if len(different) == 1 else torch.cat(different)
     return flat, [starts[array.data_ptr()] for array in arrays]
+
+
+def _refuse_too_many(**numbers: int) -> None:
+    """Places in these arrays are int32 in the kernels; those of slopes are not."""
+    if large := [name for name, count in numbers.items() if count >= 2**31]:
+        raise ValueError(f"members of a program have 2^31 or more of {', '.join(large)} together")
 
 
 def _multiprocessors(device: torch.device) -> int:

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from vaeopt.kernels.training.gpu.functions import likelihood, slope, softplus, tanh
+from vaeopt.kernels.training.gpu.functions import deviation, likelihood, slope, tanh
 
 __all__ = ["decode"]
 
@@ -90,7 +90,7 @@ def decode(
     raw = tl.load(posterior + n_members * batch * latents + at_slots, mask=latent, other=0.0)
     drawn = tl.load(noise + at[:, None] * latents + slots[None, :], mask=latent, other=0.0)
     mask = tl.load(masks + member * latents + slots, mask=there, other=0.0)[None, :]
-    z = tl.where(both, (mean + softplus(raw) * drawn) * mask, 0.0)
+    z = tl.where(both, (mean + deviation(raw) * drawn) * mask, 0.0)
 
     at_first = units[:, None] * content + slots[None, :] - _CODES
     in_first = real[:, None] & (slots[None, :] >= _CODES) & (slots[None, :] < latents)

@@ -17,6 +17,7 @@ from vaeopt.stages.vae.trainers.trust import is_trusted, trusts
 __all__ = ["choose_trainer", "stack_key", "trained_by"]
 
 _CACHED_MEMBERS = 8  # more of them are slower again: their weights no longer fit into the cache
+_MOST_PIXELS = 2**31 - 1  # of all patches: the Triton kernels count them in int32
 # What may differ between members that the Triton kernels train together.
 _OWN = {"latent_dim", "invariances", "prior_sd", "kl_scale"}
 
@@ -84,7 +85,7 @@ def trained_by(settings: VaeSettings, size_px: int, device: torch.device) -> tup
 
 def _in_kernels(job: Job) -> bool:
     settings, device = job.settings, job.data.device
-    if not GpuTrainer.runs(settings, job.size_px, device):
+    if not GpuTrainer.runs(settings, job.size_px, device) or job.data.numel() > _MOST_PIXELS:
         return False
     return device.type != "cuda" or trusts(job)
 
@@ -96,5 +97,6 @@ def _activation_bytes(settings: VaeSettings, size_px: int, n_members: int) -> in
 
 
 def _free_bytes(device: torch.device) -> int:
+    """Of the GPU, and what torch holds back of an earlier training for the next one."""
     free: int = torch.cuda.mem_get_info(device)[0]
-    return free
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
