@@ -110,7 +110,8 @@ def _sqlite_file_is_ours(url: str) -> bool | None:
     if path.stat().st_size == 0:
         return False
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        # Not "ro": what a process that was killed had half written is rolled back when it is read.
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as db:
             rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     except sqlite3.Error as error:
         raise StudyError(
