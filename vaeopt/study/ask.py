@@ -5,8 +5,9 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from vaeopt.core.seeds import derive
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
@@ -80,7 +81,23 @@ def ask(study: optuna.Study, session: Session, batch: tuple[int, int] = _ALONE) 
         batch: its place among those that are asked for together, and how many these are.
     """
     study.sampler = _Numbered(session, batch)
+    _sign_next(study)
     return study.ask(fixed_distributions=dict(session.space.distributions))
+
+
+def _sign_next(study: optuna.Study) -> None:
+    """Sign what optuna takes next, before it runs: no trial runs without its process's name.
+
+    One that was cut off unsigned could not be told from one that another process has just begun.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        try:
+            study._storage.set_trial_user_attr(trial._trial_id, WORKER, worker_name())
+        except UpdateFinishedTrialError:
+            continue  # another process has run it in the meantime
+        return
+    signed = create_trial(state=TrialState.WAITING, user_attrs={WORKER: worker_name()})
+    study.add_trial(signed)
 
 
 class _Numbered(BaseSampler):
@@ -99,12 +116,11 @@ class _Numbered(BaseSampler):
         """Sign the trial; optuna calls this first."""
         number = trial.user_attrs.get(SEED_NUMBER)
         if number is None:
-            earlier = study.get_trials(deepcopy=False)[: trial.number]
-            # Retries do not count: a study that was interrupted meets the same sampler states.
-            number = sum(RETRY_OF not in other.user_attrs for other in earlier)
-        signed = {WORKER: worker_name(), SEED_NUMBER: number}
+            number = _next_number(study.get_trials(deepcopy=False)[: trial.number])
+        signed: dict[str, Any] = {WORKER: worker_name()}
         if self._batch != _ALONE:
             signed[BATCH] = list(self._batch)
+        signed[SEED_NUMBER] = number  # last: from here on the trial is run again if it is cut off
         for key, value in signed.items():
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
             trial.set_user_attr(key, value)  # what is held of it in memory
@@ -144,3 +160,16 @@ class _Numbered(BaseSampler):
     ) -> None:
         """That of the sampler."""
         self._sampler.after_trial(study, trial, state, values)
+
+
+def _next_number(earlier: Sequence[FrozenTrial]) -> int:
+    """The seed number behind these trials: a study that was cut off draws what it would have."""
+    attributes = [trial.user_attrs for trial in earlier]
+    # Retries have the number of another; what was cut off before it had one used none up.
+    counted = sum(
+        RETRY_OF not in own and (SEED_NUMBER in own or not own.get(INTERRUPTED, False))
+        for own in attributes
+    )
+    # Another process may have counted one that was cut off afterwards.
+    drawn: list[int] = [own[SEED_NUMBER] + 1 for own in attributes if SEED_NUMBER in own]
+    return max([counted, *drawn])

@@ -55,6 +55,7 @@ def requeue_interrupted(study: optuna.Study, parameters: Collection[str]) -> int
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
     cut_off: list[FrozenTrial] = []
     for trial in trials:
+        _drop_unbegun(study, trial)
         dead = trial.state == TrialState.RUNNING and not _alive(trial)
         if dead:
             try:
@@ -82,6 +83,27 @@ def _cut_off(study: optuna.Study, trial: FrozenTrial) -> None:
     study.tell(trial.number, state=TrialState.FAIL)
 
 
+def _drop_unbegun(study: optuna.Study, trial: FrozenTrial) -> None:
+    """End a trial that was cut off before it ran: what is run again comes before a new one."""
+    # One that a user has queued carries its parameters among the attributes of the system.
+    made_here = WORKER in trial.user_attrs and RETRY_OF not in trial.user_attrs
+    unbegun = made_here and not trial.system_attrs and trial.state == TrialState.WAITING
+    if unbegun and not _alive(trial):
+        _take_out(study, trial)
+
+
+def _take_out(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """End a trial that waits, unless another process has it now."""
+    try:
+        study._storage.set_trial_user_attr(trial._trial_id, WORKER, worker_name())
+        if not study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+            return False
+    except UpdateFinishedTrialError:
+        return False
+    _cut_off(study, trial)
+    return True
+
+
 def _waits_behind(study: optuna.Study, trial: FrozenTrial, first: int) -> bool:
     """Whether it waits to be run again, after the first: then it must be queued after it, too.
 
@@ -90,10 +112,7 @@ def _waits_behind(study: optuna.Study, trial: FrozenTrial, first: int) -> bool:
     waits = trial.state == TrialState.WAITING and RETRY_OF in trial.user_attrs
     if not waits or _seed_number(trial) < first:
         return False
-    if not study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-        return False  # another process has it now
-    _cut_off(study, trial)
-    return True
+    return _take_out(study, trial)
 
 
 def _alive(trial: FrozenTrial) -> bool:
