@@ -19,7 +19,7 @@ from tests.study.test_study_batches import (
     _history,
     quick_loop,  # noqa: F401  # a fixture
 )
-from tests.study.tiny import ONE, write_study
+from tests.study.tiny import ONE, Halt, ctrl_c, write_study
 from vaeopt.study import ask, resume
 from vaeopt.study import optimize as loop
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER
@@ -126,3 +126,20 @@ def test_a_database_that_was_half_written_is_repaired(tmp_path: Path) -> None:
     study = load_study(open_study(killed))
     assert study.study_name == "tiny"
     assert len(optimize(killed, n_trials=2).trials) == 2
+
+
+def test_a_signal_that_leaves_the_database_locked_ends_the_study_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=2)
+
+    def locked(*_: Any) -> None:
+        raise optuna.exceptions.StorageInternalError("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resume, "_cut_off", locked)
+        with pytest.raises(KeyboardInterrupt):
+            optimize(folder, progress=Halt(1, ctrl_c))
+    study = optimize(folder)
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert study.trials[1].user_attrs[INTERRUPTED] is True

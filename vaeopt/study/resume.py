@@ -1,12 +1,13 @@
 """Trials that were cut off: found at the next start, marked, and queued again as they were."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.records import worker_alive, worker_name
@@ -31,9 +32,11 @@ def resumable(study: optuna.Study) -> Iterator[None]:
     try:
         yield
     except BaseException:  # Ctrl-C, a signal, a storage that is gone
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.user_attrs.get(WORKER) == worker_name():
-                _cut_off(study, trial)
+        # A signal within a write leaves the database locked. The next start marks them then.
+        with suppress(StorageInternalError, SQLAlchemyError):
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if trial.user_attrs.get(WORKER) == worker_name():
+                    _cut_off(study, trial)
         raise
 
 
