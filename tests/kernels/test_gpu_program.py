@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ pytest.importorskip("triton", reason="Triton is not installed")
 import triton.language as tl
 
 from vaeopt.core.seeds import Seeds
-from vaeopt.kernels.training import Recipe
+from vaeopt.kernels.training import Recipe, gpu
 from vaeopt.kernels.training.gpu import encoder, spatial, vanilla, why_not
 from vaeopt.kernels.training.gpu import program as program_module
 from vaeopt.kernels.training.gpu.inputs import Draw, Member
@@ -307,6 +308,30 @@ def test_members_that_cannot_train_together_are_refused() -> None:
 def test_arrays_that_int32_cannot_count_are_refused() -> None:
     with pytest.raises(ValueError, match="2\\^31 or more of noise, losses together"):
         program_module._refuse_too_many(patches=2**31 - 1, noise=2**31, losses=2**40)
+
+
+@pytest.mark.parametrize(
+    ("room", "fits"),
+    [
+        (101_376, {(1, True)}),  # compute capability 8.6, 8.9 and 12.0
+        (166_912, {(1, True)}),  # 8.0
+        (232_448, {(1, True), (2, True)}),  # 9.0
+    ],
+)
+def test_one_layer_fits_where_two_do_not(
+    monkeypatch: pytest.MonkeyPatch, room: int, fits: set[tuple[int, bool]]
+) -> None:
+    properties = SimpleNamespace(major=8, minor=0, shared_memory_per_block_optin=room)
+    monkeypatch.setattr(gpu, "interprets", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    wide = Recipe(81, 128, 2, 2, "bernoulli", 0.5, 0.1, False, 128, rotation_sd=1.0)
+    found = {
+        (depth, bf16)
+        for depth in (1, 2)
+        for bf16 in (True, False)
+        if not why_not(replace(wide, depth=depth, bf16=bf16), torch.device("cuda:0"))
+    }
+    assert found == fits
 
 
 def test_what_has_no_kernel_is_said() -> None:

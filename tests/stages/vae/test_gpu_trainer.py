@@ -233,6 +233,18 @@ def test_what_cannot_be_told_is_looked_at_again(
 
 @interpreted
 @pytest.mark.usefixtures("unknown")
+def test_a_loss_near_zero_is_compared_by_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found with bf16 products: continuous-bernoulli, 40 px, width 16; both ways are the same."""
+    found = {GpuTrainer: [14.848, -8.534], EagerTrainer: [15.093, -8.124]}
+    monkeypatch.setattr(trust, "_trained", lambda trainer: (found[type(trainer)], torch.ones(2)))
+    settings = _settings(likelihood="continuous-bernoulli")
+    assert trust.trusts(Job(settings, torch.zeros(2, 1600), 40, SEEDS[:1]))
+    monkeypatch.setattr(trust, "_known", {})
+    assert not trust.trusts(Job(settings, torch.zeros(2, 25), 5, SEEDS[:1]))
+
+
+@interpreted
+@pytest.mark.usefixtures("unknown")
 def test_a_look_needs_no_more_memory_for_large_batches(
     patches: Patches, monkeypatch: pytest.MonkeyPatch
 ) -> None:

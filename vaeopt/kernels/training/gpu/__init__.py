@@ -46,6 +46,8 @@ _SHARED_BYTES = {
     (False, 32): 53_248,
     (False, 64): 172_032,
 }
+# The same at depth 1, where GPUs have room for that and not for two layers.
+_SHALLOW_BYTES = {(True, 128): 100_352, (False, 64): 106_496}
 _OTHERS_BYTES = 73_728  # of all other kernels
 _OLDEST = (8, 0)  # bf16 and tf32 products
 
@@ -73,8 +75,7 @@ def why_not(recipe: Recipe, device: torch.device) -> str:
         return f"depth is above {_MOST_DEPTH}"
     if recipe.latent_dim > _MOST_CONTENT:
         return f"latent_dim is above {_MOST_CONTENT}"
-    padded = max(16, 1 << (recipe.width - 1).bit_length())
-    needed = _SHARED_BYTES.get((recipe.bf16, padded)) if recipe.is_spatial else _OTHERS_BYTES
+    needed = _shared_bytes(recipe)
     if needed is None:
         return "float32 products at a width above 64 need more shared memory than there is"
     if not _has_triton():
@@ -90,3 +91,12 @@ def why_not(recipe: Recipe, device: torch.device) -> str:
     if room < max(needed, _OTHERS_BYTES):
         return f"a block of the GPU has too little shared memory for width {recipe.width}"
     return ""
+
+
+def _shared_bytes(recipe: Recipe) -> int | None:
+    """Of the decoder's kernel; None if no GPU has so much."""
+    if not recipe.is_spatial:
+        return _OTHERS_BYTES
+    kind = recipe.bf16, max(16, 1 << (recipe.width - 1).bit_length())
+    needed = _SHARED_BYTES.get(kind)
+    return _SHALLOW_BYTES.get(kind, needed) if recipe.depth == 1 else needed

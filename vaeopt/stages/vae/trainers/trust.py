@@ -25,7 +25,8 @@ _RATE = 1e-3  # not that of the settings: one that breaks a model says nothing a
 # Values between layers of a batch, at most: torch keeps all of them, a dozen times.
 _VALUES = 2**25
 # Under Triton's interpreter, with bf16 products: see ``tests/stages/vae/test_gpu_trainer.py``.
-_LOSS = 1e-2  # relative difference
+_LOSS = 1e-2  # difference, relative to the loss of a patch or to what is usual for its pixels
+_USUAL = 0.1  # loss of a pixel [nats]: that of a patch may be 0, as sums of both signs are
 _MOVE = 0.9  # cosine between the ways that all weights have gone
 
 _log = logging.getLogger(__name__)
@@ -85,8 +86,9 @@ def _disagreement(job: Job) -> str | None:
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     if not all(map(math.isfinite, expected)):
         return None
+    usual = max(1, _USUAL * job.size_px**2)
     for loss, wanted in zip(losses, expected, strict=True):
-        if not abs(loss - wanted) <= _LOSS * max(1, abs(wanted)):
+        if not abs(loss - wanted) <= _LOSS * max(usual, abs(wanted)):
             return f"a loss of {loss:.6g} where torch finds {wanted:.6g}"
     cosine = float(torch.nn.functional.cosine_similarity(move, expected_move, dim=0))
     return "" if cosine >= _MOVE else f"weights go another way than by torch (cosine {cosine:.3f})"
