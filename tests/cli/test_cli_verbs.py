@@ -63,6 +63,7 @@ def test_from_a_new_study_to_a_replay(
         "artefacts",
         "image.npy",
         "mine.db",
+        "mine.db.lock",
         "report",
         "study.toml",
     ]

@@ -15,15 +15,15 @@ from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.report.tables import confirm_frame, confirm_lines, format_frame
 from vaeopt.study import confirm as module
-from vaeopt.study.attributes import FAILURE, INTERRUPTED, WORKER
+from vaeopt.study.attributes import FAILURE, IDENTITY, INTERRUPTED, WORKER
 from vaeopt.study.confirm import CONFIRM, SEED_INDEX, SOURCE, confirm, leaders_of
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import open_study
+from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import retrain
 from vaeopt.study.pareto import by_compromise, finished, margin
-from vaeopt.study.records import restore, settings_of, worker_name
+from vaeopt.study.records import restore, settings_of
 from vaeopt.study.session import prepare
-from vaeopt.study.storage import IDENTITY
 from vaeopt.workflow import rewards_of
 
 MIN: Direction = "minimize"

@@ -18,9 +18,10 @@ from vaeopt.study import optimize as loop
 from vaeopt.study.ask import ask
 from vaeopt.study.attributes import FAILURE, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
+from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import optimize, run_once
 from vaeopt.study.pareto import feasible, finished, margin
-from vaeopt.study.records import record_of, worker_name
+from vaeopt.study.records import record_of
 from vaeopt.study.session import prepare
 from vaeopt.workflow import walk_many
 
@@ -233,6 +234,7 @@ def test_a_reward_that_is_no_number_fails_the_trial(
     study = optimize(write_study(tmp_path, rewards=ONE), timeout_s=1e-9)
     session = prepare(open_study(tmp_path))
     trial = ask(study, session)
+    assert trial is not None
     (outcome,) = loop._outcomes(session, [trial], loop._Silent())
     loop._tell(study, session, trial, outcome)
     assert study.trials[0].state == TrialState.FAIL

@@ -16,9 +16,9 @@ from tests.study.tiny import ONE, Halt, Point, ctrl_c, points, write_study
 from vaeopt.study.ask import ask
 from vaeopt.study.attributes import FAILURE, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
+from vaeopt.study.liveness import worker_alive, worker_name
 from vaeopt.study.optimize import optimize
 from vaeopt.study.pareto import finished
-from vaeopt.study.records import worker_alive, worker_name
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study
@@ -137,7 +137,9 @@ def _running(folder: Path, worker: str | None) -> optuna.Study:
         study.sampler = optuna.samplers.RandomSampler()
         study.ask(fixed_distributions=dict(session.space.distributions))
     else:
-        ask(study, session).set_user_attr(WORKER, worker)
+        trial = ask(study, session)
+        assert trial is not None
+        trial.set_user_attr(WORKER, worker)
     assert study.trials[2].state == TrialState.RUNNING
     return study
 
@@ -164,6 +166,8 @@ def test_a_trial_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=3)
     _running(folder, "another-host:1:0")
     study = optimize(folder)
+    assert [t.state.name for t in study.trials] == ["COMPLETE"] * 2 + ["RUNNING"], "it counts"
+    study = optimize(folder, n_trials=4)
     assert [t.state.name for t in study.trials] == ["COMPLETE"] * 2 + ["RUNNING", "COMPLETE"]
     assert study.trials[3].user_attrs[SEED_NUMBER] == 3
 
@@ -180,7 +184,7 @@ def test_a_trial_that_nobody_signed_for_is_given_up(
 ) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=2)
     study = _running(folder, None)
-    monkeypatch.setattr("vaeopt.study.resume._SIGNING", -timedelta(seconds=1))
+    monkeypatch.setattr("vaeopt.study.liveness._SIGNING", -timedelta(seconds=1))
     assert requeue_interrupted(study, []) == 0, "its seeds were never chosen: there is no retry"
     assert study.trials[2].state == TrialState.FAIL
     assert len(study.trials) == 3

@@ -15,8 +15,10 @@ from vaeopt.kernels.decoder import runs_native
 from vaeopt.kernels.decoder.native import bf16_pays
 from vaeopt.stages.rewards import Reward
 from vaeopt.study.access import trials_frame
+from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.check import check
 from vaeopt.study.file import open_study
+from vaeopt.study.guard import check_same
 from vaeopt.study.quiet import name_metrics
 from vaeopt.study.records import (
     environment,
@@ -27,7 +29,6 @@ from vaeopt.study.records import (
     settings_of,
 )
 from vaeopt.study.session import prepare
-from vaeopt.study.storage import IDENTITY, check_same
 
 REWARDS = '[ { kind = "gain" } ]\nscores = [ { kind = "rate" }, { kind = "bic" } ]'
 

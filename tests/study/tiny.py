@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from optuna.storages._rdb.storage import _VersionManager
 from optuna.trial import FrozenTrial
 
+from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.optimize import optimize
 from vaeopt.study.session import Session
-from vaeopt.study.storage import IDENTITY
 
 SEARCH = """\
 "patches.size_px" = { low = 5, high = 7, step = 2 }

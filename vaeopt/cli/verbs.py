@@ -250,10 +250,10 @@ def export(arguments: argparse.Namespace) -> int:
 def replay(arguments: argparse.Namespace) -> int:
     """Run a trial again from its record."""
     from vaeopt.report.terminal import terminal
+    from vaeopt.study.guard import check_same
     from vaeopt.study.optimize import replay
     from vaeopt.study.pareto import pick
     from vaeopt.study.session import prepare
-    from vaeopt.study.storage import check_same
 
     file, study = _load(arguments)
     session = prepare(file)

@@ -1,6 +1,7 @@
 """The next trials: signed as soon as they exist, each drawn with the seed of its own number."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import optuna
@@ -11,15 +12,16 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from vaeopt.core.seeds import derive
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
-from vaeopt.study.records import worker_name
+from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.session import Session
+from vaeopt.study.storage import exclusive
 
-__all__ = ["ask", "ask_together", "exhausted"]
+__all__ = ["ask", "ask_together", "exhausted", "room"]
 
 _ALONE = (0, 1)
 
 
-def ask_together(study: optuna.Study, session: Session, most: int) -> list[Trial]:
+def ask_together(study: optuna.Study, session: Session, total: int) -> list[Trial]:
     """All trials that train before any of them is told, in the order in which they are told.
 
     What a sampler sees while it draws depends on which trials had been told by then. So a batch
@@ -29,15 +31,39 @@ def ask_together(study: optuna.Study, session: Session, most: int) -> list[Trial
     Args:
         study: one that is not :func:`exhausted`.
         session: of the study.
-        most: finished trials that are still wanted.
+        total: finished trials that are wanted in the end.
+
+    Returns:
+        None at all where other processes run everything that is still wanted.
     """
-    first, size = _cut_off(study) or (0, min(most, session.file.settings.optuna.trials_at_once))
+    with exclusive(study._storage):
+        missing = room(study, total)
+        first, size = _cut_off(study) or (
+            0,
+            min(missing, session.file.settings.optuna.trials_at_once),
+        )
     asked: list[Trial] = []
-    for place in range(first, min(size, first + most)):
-        if asked and exhausted(study, session, asked):
+    for place in range(first, min(size, first + missing)):
+        if asked and exhausted(study, session):
             break
-        asked.append(ask(study, session, (place, size)))
+        trial = ask(study, session, (place, size), total)
+        if trial is None:  # another process has taken it in the meantime
+            break
+        asked.append(trial)
     return asked
+
+
+def room(study: optuna.Study, total: int) -> int:
+    """How many trials may still be started, so that ``total`` are finished in the end."""
+    taken = sum(
+        trial.state == TrialState.COMPLETE or (trial.state == TrialState.RUNNING and _runs(trial))
+        for trial in study.get_trials(deepcopy=False)
+    )
+    return max(0, total - taken)
+
+
+def _runs(trial: FrozenTrial) -> bool:
+    return trial.user_attrs.get(WORKER) == worker_name() or alive(trial)
 
 
 def _cut_off(study: optuna.Study) -> tuple[int, int] | None:
@@ -51,38 +77,51 @@ def _cut_off(study: optuna.Study) -> tuple[int, int] | None:
     return None
 
 
-def exhausted(study: optuna.Study, session: Session, asked: Sequence[Trial] = ()) -> bool:
-    """Whether a sampler that tries every point once has tried them all, or is about to.
-
-    Args:
-        study: of the session.
-        session: tells the sampler and the points.
-        asked: trials that have not been told yet.
-    """
+def exhausted(study: optuna.Study, session: Session) -> bool:
+    """Whether a sampler that tries every point once has tried them all, or is about to."""
     sampler = session.file.settings.optuna.sampler
     if not sampler.finite_space:
         return False
-    ended = [
-        trial.params
+    tried = {
+        tuple(sorted(trial.params.items()))
         for trial in study.get_trials(deepcopy=False)
-        # A point that fails would fail again; one that was interrupted is run again.
-        if trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED, False)
-    ]
-    tried = {tuple(sorted(p.items())) for p in (*ended, *(trial.params for trial in asked))}
+        if _tries(trial)
+    }
     return len(tried) >= (session.space.n_points or 0)
 
 
-def ask(study: optuna.Study, session: Session, batch: tuple[int, int] = _ALONE) -> Trial:
+def _tries(trial: FrozenTrial) -> bool:
+    if trial.state == TrialState.RUNNING:
+        return _runs(trial)
+    # A point that fails would fail again; one that was interrupted is run again.
+    return trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED, False)
+
+
+def ask(
+    study: optuna.Study,
+    session: Session,
+    batch: tuple[int, int] = _ALONE,
+    total: int | None = None,
+) -> Trial | None:
     """The next trial, waiting ones first, with all its parameters.
 
     Args:
         study: of the session.
         session: tells the sampler and what it draws.
         batch: its place among those that are asked for together, and how many these are.
+        total: finished trials that are wanted in the end; as many as one likes if left out.
+
+    Returns:
+        None where other processes run everything that is still wanted.
     """
-    study.sampler = _Numbered(session, batch)
-    _sign_next(study)
-    return study.ask(fixed_distributions=dict(session.space.distributions))
+    with ExitStack() as alone:
+        alone.enter_context(exclusive(study._storage))
+        if total is not None and not room(study, total):
+            return None
+        _sign_next(study)
+        # Drawing may take seconds: others go on as soon as the trial is signed.
+        study.sampler = _Numbered(session, batch, signed=alone.close)
+        return study.ask(fixed_distributions=dict(session.space.distributions))
 
 
 def _sign_next(study: optuna.Study) -> None:
@@ -107,9 +146,12 @@ class _Numbered(BaseSampler):
     again as it was; and processes that ask at the same moment never draw with the same seed.
     """
 
-    def __init__(self, session: Session, batch: tuple[int, int]) -> None:
+    def __init__(
+        self, session: Session, batch: tuple[int, int], signed: Callable[[], None]
+    ) -> None:
         self._session = session
         self._batch = batch
+        self._signed = signed
         self._sampler: BaseSampler = optuna.samplers.RandomSampler()
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
@@ -128,6 +170,7 @@ class _Numbered(BaseSampler):
         seed = int(derive(settings.seed, number, "sampler").generate_state(1)[0])
         self._sampler = settings.sampler.build(seed=seed, grid=grid)
         self._sampler.before_trial(study, trial)
+        self._signed()
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

@@ -1,6 +1,15 @@
 """Names of what trials and their study carry, for everybody who writes or reads them."""
 
-__all__ = ["AT_ONCE", "BATCH", "FAILURE", "INTERRUPTED", "RETRY_OF", "SEED_NUMBER", "WORKER"]
+__all__ = [
+    "AT_ONCE",
+    "BATCH",
+    "FAILURE",
+    "IDENTITY",
+    "INTERRUPTED",
+    "RETRY_OF",
+    "SEED_NUMBER",
+    "WORKER",
+]
 
 WORKER = "vaeopt:worker"
 """which process asked for it"""
@@ -16,3 +25,5 @@ FAILURE = "vaeopt:failure"
 """the error that it failed with"""
 AT_ONCE = "vaeopt:trials_at_once"
 """of the study: how many trials were asked for together last; none while it was always one"""
+IDENTITY = "vaeopt:identity"
+"""of the study: all that the guard compares; written last, so a study without it is unfinished"""

@@ -16,10 +16,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.stages.rewards.base import trainings_compared
-from vaeopt.study.attributes import INTERRUPTED, WORKER
+from vaeopt.study.attributes import IDENTITY, INTERRUPTED, WORKER
 from vaeopt.study.chebyshev import chebyshev, scaled
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.guard import check_same
+from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import Progress, retrain
 from vaeopt.study.pareto import best, by_compromise, costs, feasible, finished, front, margin
 from vaeopt.study.quiet import name_metrics, quiet_optuna
@@ -29,11 +31,10 @@ from vaeopt.study.records import (
     seeds_of,
     set_constraint,
     settings_of,
-    worker_name,
 )
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import IDENTITY, check_same, load_study
+from vaeopt.study.storage import load_study
 from vaeopt.workflow import Workflow, device_settings, optimised, resolve_devices, scores_of
 
 __all__ = ["CONFIRM", "CONFIRMS", "SEED_INDEX", "SOURCE", "confirm", "leaders_of"]

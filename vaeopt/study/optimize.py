@@ -149,11 +149,13 @@ def _loop(
 ) -> None:
     start = time.monotonic()
     failures = 0
-    while (missing := total - len(finished(study))) > 0 and not exhausted(study, session):
+    while len(finished(study)) < total and not exhausted(study, session):
         if limit_s is not None and time.monotonic() - start >= limit_s:
             return
         with resumable(study):
-            trials = ask_together(study, session, missing)
+            trials = ask_together(study, session, total)
+            if not trials:  # other processes run all that is left
+                return
             for trial, outcome in zip(trials, _outcomes(session, trials, show), strict=True):
                 _tell(study, session, trial, outcome)
                 done = study.get_trials(deepcopy=False)[trial.number]

@@ -1,8 +1,6 @@
 """What a trial leaves in the study: attributes, the constraint, and files in the artifact store."""
 
-import os
 import platform
-import socket
 import tempfile
 import traceback
 from collections.abc import Mapping
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import psutil
 import torch
 from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_artifact
 from optuna.trial import FrozenTrial, Trial
@@ -23,7 +20,7 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.core.version import __version__
 from vaeopt.stages.vae import trained_by
 from vaeopt.stages.vae.device import resolve_device
-from vaeopt.study.attributes import FAILURE, SEED_NUMBER
+from vaeopt.study.attributes import FAILURE, IDENTITY, SEED_NUMBER
 from vaeopt.study.session import Session
 from vaeopt.workflow import Score, Workflow, gpus_of, load_run, primitives, save_run
 from vaeopt.workflow.artefacts import ARRAYS
@@ -39,8 +36,6 @@ __all__ = [
     "seeds_of",
     "set_constraint",
     "settings_of",
-    "worker_alive",
-    "worker_name",
 ]
 
 _SETTINGS = "vaeopt:settings"
@@ -190,24 +185,7 @@ def record_of(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         "settings": attrs.get(_SETTINGS),
         "primitives": attrs.get(_PRIMITIVES),
         "environment": attrs.get(_ENVIRONMENT),
-        "identity": study.user_attrs.get("vaeopt:identity"),
+        "identity": study.user_attrs.get(IDENTITY),
         "started": trial.datetime_start.isoformat() if trial.datetime_start else None,
         "finished": trial.datetime_complete.isoformat() if trial.datetime_complete else None,
     }
-
-
-def worker_name() -> str:
-    """``host:pid:start`` of this process; the start tells a reused process number apart."""
-    pid = os.getpid()
-    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.0f}"
-
-
-def worker_alive(name: str) -> bool:
-    """Whether the process that took a trial is still there; unknown hosts count as alive."""
-    host, pid, start = name.rsplit(":", 2)
-    if host != socket.gethostname():
-        return True
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(start)) < 2
-    except psutil.Error:
-        return False

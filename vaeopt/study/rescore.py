@@ -18,13 +18,15 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.base import with_parts
 from vaeopt.stages.rewards.composite import Composite
 from vaeopt.stages.rewards.reconstruction import Reconstruction
+from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.confirm import SOURCE
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.guard import check_same
 from vaeopt.study.pareto import best, finished, margin
 from vaeopt.study.quiet import name_metrics, quiet_optuna
 from vaeopt.study.records import restore, seeds_of, settings_of
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import IDENTITY, check_same, load_study
+from vaeopt.study.storage import load_study
 from vaeopt.study.stored import RESCORED
 from vaeopt.workflow import Score, Workflow, complete, refit, score_of
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
 
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
@@ -10,12 +9,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
-from vaeopt.study.records import worker_alive, worker_name
+from vaeopt.study.liveness import alive, worker_name
+from vaeopt.study.storage import exclusive
 
 __all__ = ["requeue_interrupted", "resumable"]
 
-# A trial without a worker's name died between being asked for and being signed for.
-_SIGNING = timedelta(seconds=30)
 # What GridSampler needs to know that a point is taken, and what a user has asked for.
 _KEPT = ("grid_id", "search_space", "fixed_params")
 # What a trial is given after its parameters; everything else its sampler has noted on it, such as
@@ -54,12 +52,17 @@ def requeue_interrupted(study: optuna.Study, parameters: Collection[str]) -> int
     Returns:
         Number of trials that were queued.
     """
+    with exclusive(study._storage):
+        return _requeue(study, parameters)
+
+
+def _requeue(study: optuna.Study, parameters: Collection[str]) -> int:
     trials = study.get_trials(deepcopy=False)
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
     cut_off: list[FrozenTrial] = []
     for trial in trials:
         _drop_unbegun(study, trial)
-        dead = trial.state == TrialState.RUNNING and not _alive(trial)
+        dead = trial.state == TrialState.RUNNING and not alive(trial)
         if dead:
             try:
                 _cut_off(study, trial)
@@ -91,7 +94,7 @@ def _drop_unbegun(study: optuna.Study, trial: FrozenTrial) -> None:
     # One that a user has queued carries its parameters among the attributes of the system.
     made_here = WORKER in trial.user_attrs and RETRY_OF not in trial.user_attrs
     unbegun = made_here and not trial.system_attrs and trial.state == TrialState.WAITING
-    if unbegun and not _alive(trial):
+    if unbegun and not alive(trial):
         _take_out(study, trial)
 
 
@@ -116,14 +119,6 @@ def _waits_behind(study: optuna.Study, trial: FrozenTrial, first: int) -> bool:
     if not waits or _seed_number(trial) < first:
         return False
     return _take_out(study, trial)
-
-
-def _alive(trial: FrozenTrial) -> bool:
-    worker = trial.user_attrs.get(WORKER)
-    if isinstance(worker, str):
-        return worker != worker_name() and worker_alive(worker)
-    started = trial.datetime_start
-    return started is not None and datetime.now() - started < _SIGNING
 
 
 def _queue(study: optuna.Study, trial: FrozenTrial, parameters: Collection[str]) -> None:

@@ -9,9 +9,9 @@ import optuna
 from vaeopt.core.errors import StudyError
 from vaeopt.core.settings import nearest
 from vaeopt.stages.rewards import Reward
+from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.pareto import finished
 from vaeopt.study.records import scores_in
-from vaeopt.study.storage import IDENTITY
 
 __all__ = ["RESCORED", "StoredScore", "rescored_scores", "stored_score", "stored_scores"]
 

@@ -1,6 +1,5 @@
-"""The Optuna storage of a study: opening it, and refusing what belongs to another study."""
+"""Opening the Optuna storage of a study: created, loaded, or refused in one line."""
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,42 +7,18 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from vaeopt.core.errors import SettingsError, StudyError
+from vaeopt.core.errors import StudyError
+from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.file import StudyFile
+from vaeopt.study.guard import check_same
 from vaeopt.study.quiet import name_metrics
-from vaeopt.study.session import Session, what_counts
-from vaeopt.workflow import Workflow
+from vaeopt.study.session import Session
+from vaeopt.study.storage.urls import SETTING, shown_url, storage_url
 
-__all__ = ["IDENTITY", "check_same", "create_or_load", "load_study", "shown_url", "storage_url"]
-
-IDENTITY = "vaeopt:identity"
-_SETTING = "optuna.storage"
-
-
-def storage_url(file: StudyFile, storage: str | None = None) -> str:
-    """Command line over study file over ``OPTUNA_STORAGE`` over a SQLite file in the folder."""
-    given = storage or file.settings.optuna.storage or os.environ.get("OPTUNA_STORAGE")
-    if not given:
-        # Not an f-string: "?" and "%" in the name of a folder mean something in a URL.
-        return URL.create("sqlite", database=str(file.database)).render_as_string()
-    if "://" not in given:
-        raise StudyError(
-            f"storage {given!r} is not a URL",
-            setting=_SETTING,
-            remedy=f"write sqlite:///{given} for a SQLite file",
-        )
-    return given
-
-
-def shown_url(url: str) -> str:
-    """The URL without its password, for messages and reports."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):  # a port that is no number is a ValueError
-        return "a storage URL that cannot be read"
+__all__ = ["create_or_load", "load_study"]
 
 
 def create_or_load(session: Session, url: str) -> optuna.Study:
@@ -104,7 +79,7 @@ def _sqlite_file_is_ours(url: str) -> bool | None:
     if not path.exists():
         if not path.parent.is_dir():
             raise StudyError(
-                f"folder {str(path.parent)!r} of the storage does not exist", setting=_SETTING
+                f"folder {str(path.parent)!r} of the storage does not exist", setting=SETTING
             )
         return False
     if path.stat().st_size == 0:
@@ -116,14 +91,14 @@ def _sqlite_file_is_ours(url: str) -> bool | None:
     except sqlite3.Error as error:
         raise StudyError(
             f"{str(path)!r} is not a study database: {error}",
-            setting=_SETTING,
+            setting=SETTING,
             remedy="choose another file, or move this one away",
         ) from error
     tables = {name for (name,) in rows}
     if tables and "studies" not in tables:
         raise StudyError(
             f"{str(path)!r} is a database of something else (tables {', '.join(sorted(tables))})",
-            setting=_SETTING,
+            setting=SETTING,
             remedy="choose another file",
         )
     return bool(tables)
@@ -134,13 +109,13 @@ def _sqlite_path(url: str) -> Path | None:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise StudyError(
-            "the storage URL cannot be read", setting=_SETTING, remedy="write sqlite:///file.db"
+            "the storage URL cannot be read", setting=SETTING, remedy="write sqlite:///file.db"
         ) from error
     if parsed.get_backend_name() != "sqlite":
         return None
     if not parsed.database or parsed.database == ":memory:":
         raise StudyError(
-            "a study needs a SQLite file", setting=_SETTING, remedy="write sqlite:///file.db"
+            "a study needs a SQLite file", setting=SETTING, remedy="write sqlite:///file.db"
         )
     return Path(parsed.database)
 
@@ -157,7 +132,7 @@ def _open(url: str, *, must_exist: bool) -> optuna.storages.RDBStorage:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise StudyError(
             f"storage {shown_url(url)} cannot be opened: {reason}",
-            setting=_SETTING,
+            setting=SETTING,
             remedy="check the URL, its driver and that the server runs",
         ) from error
 
@@ -166,7 +141,7 @@ def _names(storage: optuna.storages.RDBStorage, url: str) -> list[str]:
     try:
         return optuna.get_all_study_names(storage)
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise StudyError(f"storage {shown_url(url)} cannot be read", setting=_SETTING) from error
+        raise StudyError(f"storage {shown_url(url)} cannot be read", setting=SETTING) from error
 
 
 def _foreign(name: str, url: str) -> StudyError:
@@ -175,46 +150,3 @@ def _foreign(name: str, url: str) -> StudyError:
         setting="name",
         remedy="choose another name or another storage",
     )
-
-
-def check_same(study: optuna.Study, session: Session) -> None:
-    """Refuse a study whose meaning has changed since it was started.
-
-    Raises:
-        StudyError: names every setting that differs.
-    """
-    stored = _in_todays_words(study.user_attrs[IDENTITY])
-    now = session.identity()
-    differences = _differences(stored, now)
-    directions = [d.name.lower() for d in study.directions]
-    if directions != session.file.settings.directions:
-        differences.append("directions of the rewards")
-    if differences:
-        shown = ", ".join(differences[:6]) + (" ..." if len(differences) > 6 else "")
-        raise StudyError(
-            f"study {study.study_name!r} was started with other settings: {shown}",
-            setting="name",
-            remedy="give the changed study a new name, or put the settings back",
-        )
-
-
-def _in_todays_words(identity: Any) -> Any:
-    """The identity with the defaults of settings that did not exist when it was written."""
-    try:
-        return {**identity, "workflow": what_counts(Workflow(**identity["workflow"]))}
-    except (SettingsError, KeyError, TypeError):  # another version: compare what is there
-        return identity
-
-
-def _differences(stored: Any, now: Any, path: str = "") -> list[str]:
-    """Dotted paths at which two JSON tables differ, with both values where they are short."""
-    if isinstance(stored, dict) and isinstance(now, dict):
-        found: list[str] = []
-        for key in sorted(stored.keys() | now.keys()):
-            where = f"{path}.{key}" if path else key
-            found += _differences(stored.get(key), now.get(key), where)
-        return found
-    if stored == now:
-        return []
-    was, new = str(stored), str(now)
-    return [f"{path} (was {was}, is {new})" if len(was + new) < 60 else path]
