@@ -2,11 +2,11 @@
 
     python benchmarks/storage/kills.py [--kills 50] [--seed 0]
 
-For every sampler, one trial and three trials at once: a process of its own runs a study, gets SIGKILL
-at a random instant, and another one goes on, until the study is finished; the next study has
-another seed. Each is compared with the same study run once without interruption: parameters, values
-and constraints of every trial, bit for bit. After each kill SQLite checks its file, and what was
-finished before must be there unchanged. In the end the files of all trials are read.
+For every sampler, one trial and three trials at once: a process of its own runs a study, gets
+SIGKILL at a random instant, and another one goes on, until the study is finished; the next study
+has another seed. Each is compared with the same study run once without interruption: parameters,
+values and constraints of every trial, bit for bit. After each kill SQLite checks its file, and what
+was finished before must be there unchanged. In the end the files of all trials are read.
 
 Writes ``benchmarks/results/kills.json`` and prints a table.
 """
@@ -72,8 +72,9 @@ def main() -> None:
         for at_once in (1, 3):
             row = storm(kind, at_once, arguments.kills, arguments.seed)
             rows.append(row)
+            inside = row["within"].get("in a trial", 0)
             print(
-                f"{kind:<12} {at_once:>7} {row['kills']:>6} {row['within'].get('in a trial', 0):>11}"
+                f"{kind:<12} {at_once:>7} {row['kills']:>6} {inside:>11}"
                 f" {row['studies']:>8} {row['lost']:>5} {row['files_lost']:>11}"
                 f" {row['repeated']:>9} {row['identical']:>6} of {row['studies']}",
                 flush=True,

@@ -16,6 +16,7 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.study.ask import ask_together, exhausted
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.interrupts import deferred
 from vaeopt.study.pareto import finished
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.records import (
@@ -153,11 +154,13 @@ def _loop(
         if limit_s is not None and time.monotonic() - start >= limit_s:
             return
         with resumable(study):
-            trials = ask_together(study, session, total)
+            with deferred():
+                trials = ask_together(study, session, total)
             if not trials:  # other processes run all that is left
                 return
             for trial, outcome in zip(trials, _outcomes(session, trials, show), strict=True):
-                _tell(study, session, trial, outcome)
+                with deferred():
+                    _tell(study, session, trial, outcome)
                 done = study.get_trials(deepcopy=False)[trial.number]
                 show.trial_done(study, done)
                 failures = failures + 1 if done.state == TrialState.FAIL else 0
