@@ -2,8 +2,10 @@
 
 import multiprocessing
 import shutil
+import signal
 import sqlite3
 import tempfile
+import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -78,6 +80,10 @@ class Storm:
     studies: int = 0
     identical: int = 0
     """studies that ended as the one that was never interrupted"""
+    short: int = 0
+    """studies that ended with fewer trials than were wanted"""
+    beyond: int = 0
+    """studies that ended with more trials than were wanted"""
     waits_s: list[float] = field(default_factory=list)
     """from the start of a process to its death"""
 
@@ -90,7 +96,6 @@ class Storm:
             most: kills of all studies together.
         """
         whole = _uninterrupted(folder)
-        file = open_study(folder)
         seen: dict[int, Ended] = {}
         while self.kills < most:
             wait = float(self.rng.uniform(0.0, longest_s))
@@ -103,25 +108,68 @@ class Storm:
             process.join()
             self.kills += 1
             self.waits_s.append(wait)
-            seen = self._look(folder, file.database, seen)
+            seen = self._look(folder, seen)
         _finish(folder)
-        seen = self._look(folder, file.database, seen)
+        seen = self._look(folder, seen)
         self.studies += 1
         self.identical += seen == whole
         self.files_lost += _without_files(folder)
 
-    def _look(self, folder: Path, database: Path, before: dict[int, Ended]) -> dict[int, Ended]:
+    def strike_some(
+        self,
+        folder: Path,
+        *,
+        workers: int,
+        longest_s: float,
+        kills: int,
+        storage: str | None = None,
+    ) -> None:
+        """Kill one of several processes that share a study, and start another in its place.
+
+        Such a study is not the one that it would have been; but it ends with as many trials.
+
+        Args:
+            folder: of a study that has not begun.
+            workers: processes at any time.
+            longest_s: time between two kills, at most [s].
+            kills: of this study; fewer if it is finished before.
+            storage: URL of it.
+        """
+        seen: dict[int, Ended] = {}
+        running = [start(folder, storage) for _ in range(workers)]
+        for _ in range(kills):
+            time.sleep(float(self.rng.uniform(0.0, longest_s)))
+            victim = running.pop(int(self.rng.integers(workers)))
+            if victim.exitcode is None:
+                victim.kill()
+                self.kills += 1
+            victim.join()
+            assert victim.exitcode in (0, -signal.SIGKILL), f"ended with {victim.exitcode}"
+            seen = self._look(folder, seen, storage)
+            running.append(start(folder, storage))
+        for process in running:
+            process.join()
+            assert process.exitcode == 0, f"ended with {process.exitcode}"
+        _finish(folder, storage)  # what the last victim ran, if nobody has taken it up
+        seen = self._look(folder, seen, storage)
+        self.studies += 1
+        self.short += len(seen) < open_study(folder).settings.optuna.n_trials
+        self.beyond += len(seen) > open_study(folder).settings.optuna.n_trials
+        self.files_lost += _without_files(folder, storage)
+
+    def _look(
+        self, folder: Path, before: dict[int, Ended], storage: str | None = None
+    ) -> dict[int, Ended]:
         """What is finished now; what was finished before must be there, and the same."""
-        state = _state(folder, database)
+        study = _study(folder, storage)
+        state = _state(study)
         self.within[state] = self.within.get(state, 0) + 1
-        if state == "before the study":
-            self.lost += len(before)
-            return {}
-        with closing(sqlite3.connect(database)) as db:
-            self.unsound += db.execute("PRAGMA integrity_check").fetchone() != ("ok",)
-        study = load_study(folder)
+        database = open_study(folder).database
+        if storage is None and database.exists():
+            with closing(sqlite3.connect(database)) as db:
+                self.unsound += db.execute("PRAGMA integrity_check").fetchone() != ("ok",)
         try:
-            now = ended(study)
+            now = {} if study is None else ended(study)
         except AssertionError:
             self.repeated += 1
             raise
@@ -129,8 +177,15 @@ class Storm:
         return now
 
 
-def _finish(folder: Path) -> None:
-    process = start(folder)
+def _study(folder: Path, storage: str | None) -> optuna.Study | None:
+    try:
+        return load_study(folder, storage=storage)
+    except StudyError:
+        return None  # killed before it was made
+
+
+def _finish(folder: Path, storage: str | None = None) -> None:
+    process = start(folder, storage)
     process.join()
     assert process.exitcode == 0, f"ended with {process.exitcode}"
 
@@ -142,12 +197,8 @@ def _uninterrupted(folder: Path) -> dict[int, Ended]:
         return ended(load_study(copy))
 
 
-def _state(folder: Path, database: Path) -> str:
-    if not database.exists():
-        return "before the study"
-    try:
-        study = load_study(folder)
-    except StudyError:
+def _state(study: optuna.Study | None) -> str:
+    if study is None:
         return "before the study"
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     if TrialState.RUNNING in states:
@@ -155,10 +206,10 @@ def _state(folder: Path, database: Path) -> str:
     return "between trials" if states else "before the first trial"
 
 
-def _without_files(folder: Path) -> int:
+def _without_files(folder: Path, storage: str | None = None) -> int:
     file = open_study(folder)
     session, missing = prepare(file), 0
-    for trial in load_study(folder).get_trials(states=(TrialState.COMPLETE,)):
+    for trial in load_study(folder, storage=storage).get_trials(states=(TrialState.COMPLETE,)):
         try:
             restore(trial, session)
         except VaeoptError:
