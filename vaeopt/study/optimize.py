@@ -16,6 +16,7 @@ from vaeopt.study.ask import ask_together, exhausted, running_elsewhere
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import check_same
+from vaeopt.study.interrupts import deferred
 from vaeopt.study.pareto import finished
 from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
@@ -205,12 +206,14 @@ def _loop(
     while len(finished(study)) < total:
         if limit_s is not None and time.monotonic() - start >= limit_s:
             return
-        requeue_interrupted(study, session.space.distributions)
-        tried = exhausted(study, session)
         with resumable(study):
-            trials = [] if tried else ask_together(study, session, total)
+            with deferred():
+                requeue_interrupted(study, session.space.distributions)
+                tried = exhausted(study, session)
+                trials = [] if tried else ask_together(study, session, total)
             for trial, outcome in zip(trials, _outcomes(session, trials, show), strict=True):
-                _tell(study, session, trial, outcome)
+                with deferred():
+                    _tell(study, session, trial, outcome)
                 done = study.get_trials(deepcopy=False)[trial.number]
                 show.trial_done(study, done)
                 failures = failures + 1 if done.state == TrialState.FAIL else 0
