@@ -49,10 +49,15 @@ class _Worker:
     process: subprocess.Popen[bytes]
     errors: IO[bytes]
     """what it writes to standard error"""
+    last_words: list[str] = field(default_factory=list)
+    """lines that it wrote there, once it has ended"""
 
-    def lines(self) -> list[str]:
+    def bury(self) -> None:
+        """Wait for its end and keep what it said."""
+        self.process.wait()
         self.errors.seek(0)
-        return self.errors.read().decode(errors="replace").splitlines()
+        self.last_words = self.errors.read().decode(errors="replace").splitlines()
+        self.errors.close()
 
     def ran(self, trial: FrozenTrial) -> bool:
         return bool(trial.user_attrs.get(WORKER) == self.name)
@@ -141,6 +146,7 @@ class Crew:
         gone = [each for each in self._alive.values() if each.process.poll() is not None]
         for each in gone:
             del self._alive[each.place]
+            each.bury()
         return gone
 
     @property
@@ -160,8 +166,7 @@ class Crew:
             StudyError: it is no use to start it again.
         """
         status = worker.process.returncode
-        lines = worker.lines()
-        worker.errors.close()
+        lines = worker.last_words
         if status == 2:
             told = [line.removeprefix(_OURS) for line in lines if line.startswith(_OURS)]
             raise StudyError("; ".join(told) or _last(lines) or "a worker ended with status 2")
@@ -205,8 +210,7 @@ class Crew:
                 each.process.kill()
         finally:
             for each in self.alive:
-                each.process.wait()
-                each.errors.close()
+                each.bury()
             self._alive.clear()
 
 
@@ -271,7 +275,6 @@ class _Watch:
     def _take_leave(self, worker: _Worker) -> None:
         needed = self._missing() > 0 and not self._late()
         if worker.process.returncode == 0 and not needed:
-            worker.errors.close()
             return
         line = self.crew.judge(worker, self._trials())
         if line is not None and needed:
