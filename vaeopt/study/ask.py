@@ -16,7 +16,7 @@ from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.session import Session
 from vaeopt.study.storage import exclusive
 
-__all__ = ["ask", "ask_together", "exhausted", "room"]
+__all__ = ["ask", "ask_together", "exhausted", "room", "running_elsewhere"]
 
 _ALONE = (0, 1)
 
@@ -60,6 +60,12 @@ def room(study: optuna.Study, total: int) -> int:
         for trial in study.get_trials(deepcopy=False)
     )
     return max(0, total - taken)
+
+
+def running_elsewhere(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that other processes run, as far as can be known."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [trial for trial in trials if alive(trial)]
 
 
 def _runs(trial: FrozenTrial) -> bool:
@@ -116,7 +122,7 @@ def ask(
     """
     with ExitStack() as alone:
         alone.enter_context(exclusive(study._storage))
-        if total is not None and not room(study, total):
+        if total is not None and (not room(study, total) or exhausted(study, session)):
             return None
         _sign_next(study)
         # Drawing may take seconds: others go on as soon as the trial is signed.
@@ -170,7 +176,8 @@ class _Numbered(BaseSampler):
         seed = int(derive(settings.seed, number, "sampler").generate_state(1)[0])
         self._sampler = settings.sampler.build(seed=seed, grid=grid)
         self._sampler.before_trial(study, trial)
-        self._signed()
+        if not settings.sampler.finite_space:  # its points are taken by the parameters drawn
+            self._signed()
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

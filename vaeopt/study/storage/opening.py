@@ -63,7 +63,7 @@ def load_study(file: StudyFile, storage: str | None = None) -> optuna.Study:
             return study
     raise StudyError(
         f"no study {file.settings.name!r} in {shown_url(url)} yet",
-        remedy="start it with 'vaeopt optimize'",
+        remedy="make it with 'vaeopt create', or start it with 'vaeopt optimize'",
     )
 
 
