@@ -336,15 +336,15 @@ def proxy(arguments: argparse.Namespace) -> int:
     from vaeopt.study.proxy import serve
     from vaeopt.study.storage import shown_url, storage_url
 
-    file, _ = _load(arguments)
-    url = storage_url(file, arguments.storage)
+    file, study = _load(arguments)
+    url = shown_url(storage_url(file, arguments.storage))
 
     def ready(address: str, exposed: bool) -> None:
-        print(f"{shown_url(url)} on {address}  (Ctrl-C ends it)", flush=True)
+        print(f"{url} on {address}  (Ctrl-C ends it)", flush=True)
         if exposed:
-            complain("whoever reaches this port may read and change all studies of the storage")
+            complain("no password: whoever reaches this port may read and change all its studies")
 
-    serve(url, host=arguments.host, port=arguments.port, ready=ready)
+    serve(study._storage, host=arguments.host, port=arguments.port, ready=ready)
     return 0
 
 

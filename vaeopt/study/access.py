@@ -8,8 +8,9 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.types import WorkflowRun
-from vaeopt.study.attributes import FAILURE
+from vaeopt.study.attributes import FAILURE, WORKER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.optimize import Progress, run_once
 from vaeopt.study.pareto import front, margin, pick
 from vaeopt.study.records import restore, scores_in
@@ -25,6 +26,7 @@ __all__ = [
     "spans",
     "status_lines",
     "trials_frame",
+    "worker_lines",
 ]
 
 
@@ -133,13 +135,12 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     collapsed = sum(margin(t) > 0 for t in complete)
     failed = sum(t.state == TrialState.FAIL for t in trials)
-    running = [t.number for t in trials if t.state == TrialState.RUNNING]
+    running = [t for t in trials if t.state == TrialState.RUNNING]
     lines = [
         f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
         f"{failed} failed or interrupted, {len(running)} running",
     ]
-    if len(running) > 1:
-        lines.append(f"running   {spans(running)}")
+    lines += worker_lines(running) or ["workers   none"]
     if complete:
         mean = _busy_seconds(complete) / len(complete)
         left = mean * max(0, wanted - len(complete))
@@ -148,6 +149,23 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
     for trial in front(study)[:5]:
         values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))
         lines.append(f"best      trial {trial.number}: {values}")
+    return lines
+
+
+def worker_lines(running: Sequence[FrozenTrial]) -> list[str]:
+    """Which processes run these trials, since when, and whether they are still there."""
+    of: dict[str, list[FrozenTrial]] = {}
+    for trial in running:
+        of.setdefault(trial.user_attrs.get(WORKER, ""), []).append(trial)
+    lines = []
+    for name, own in of.items():
+        where = ":".join(name.split(":")[:-1]) or "unknown"
+        began = min(trial.datetime_start for trial in own if trial.datetime_start)
+        here = name == worker_name() or alive(own[0])
+        lines.append(
+            f"worker    {where}, {spans(trial.number for trial in own)} since "
+            f"{began:%Y-%m-%d %H:%M:%S}, {'alive' if here else 'gone: they will be run again'}"
+        )
     return lines
 
 
