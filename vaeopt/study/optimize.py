@@ -29,7 +29,7 @@ from vaeopt.study.records import (
 )
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import create_or_load, storage_url
+from vaeopt.study.storage import closed, create_or_load, storage_url
 from vaeopt.workflow import (
     Workflow,
     optimised,
@@ -117,10 +117,13 @@ def optimize(
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
         optuna_study = create_or_load(session, storage_url(file, storage))
-        requeue_interrupted(optuna_study, session.space.distributions)
-        show.started(optuna_study, session, total)
-        _record_at_once(optuna_study, session, show)
-        _loop(optuna_study, session, total, limit, show)
+        try:
+            requeue_interrupted(optuna_study, session.space.distributions)
+            show.started(optuna_study, session, total)
+            _record_at_once(optuna_study, session, show)
+            _loop(optuna_study, session, total, limit, show)
+        finally:
+            closed(optuna_study._storage)
     return optuna_study
 
 
