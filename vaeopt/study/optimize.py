@@ -31,7 +31,7 @@ from vaeopt.study.records import (
 )
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import create_or_load, load_study, storage_url
+from vaeopt.study.storage import closed, create_or_load, load_study, storage_url
 from vaeopt.study.workers import Crew
 from vaeopt.workflow import (
     Workflow,
@@ -93,13 +93,16 @@ def optimize(
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
         optuna_study = create_or_load(session, storage_url(file, storage))
-        requeue_interrupted(optuna_study, session.space.distributions)
-        show.started(optuna_study, session, total)
-        _record_at_once(optuna_study, session, show)
-        if crew is not None:
-            crew.run(optuna_study, session, total, limit, show)
-        else:
-            _loop(optuna_study, session, total, limit, show, wait=True)
+        try:
+            requeue_interrupted(optuna_study, session.space.distributions)
+            show.started(optuna_study, session, total)
+            _record_at_once(optuna_study, session, show)
+            if crew is not None:
+                crew.run(optuna_study, session, total, limit, show)
+            else:
+                _loop(optuna_study, session, total, limit, show, wait=True)
+        finally:
+            closed(optuna_study._storage)
     return optuna_study
 
 
@@ -151,14 +154,17 @@ def work(
     file = _with(open_study(study, folder=folder), trials_at_once)
     with quiet_optuna():
         optuna_study = load_study(file, storage)
-        session = prepare(file)
-        check_same(optuna_study, session)
-        resolve_devices(file.settings.workflow)  # now, not in the first trial
-        total, limit = _ends(file, n_trials, timeout_s)
-        show: Progress = progress or Silent()
-        show.started(optuna_study, session, total)
-        _record_at_once(optuna_study, session, show)
-        _loop(optuna_study, session, total, limit, show, wait=False)
+        try:
+            session = prepare(file)
+            check_same(optuna_study, session)
+            resolve_devices(file.settings.workflow)  # now, not in the first trial
+            total, limit = _ends(file, n_trials, timeout_s)
+            show: Progress = progress or Silent()
+            show.started(optuna_study, session, total)
+            _record_at_once(optuna_study, session, show)
+            _loop(optuna_study, session, total, limit, show, wait=False)
+        finally:
+            closed(optuna_study._storage)
     return optuna_study
 
 
