@@ -13,10 +13,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
-from vaeopt.study.ask import ask_together, exhausted
+from vaeopt.study.ask import ask_together
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.pareto import finished
+from vaeopt.study.points import exhausted
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.records import (
     attach,
@@ -52,7 +53,7 @@ class Progress(Protocol):
         """Before the first trial; ``total`` finished trials are wanted."""
 
     def note(self, line: str) -> None:
-        """Something to know before the first trial; not called where there is nothing."""
+        """Something to know, before the first trial or at the end; mostly there is nothing."""
 
     def training(self, numbers: Sequence[int]) -> None:
         """Before trials that were asked for together train: those of the next epochs.
@@ -163,6 +164,9 @@ def _loop(
                 failures = failures + 1 if done.state == TrialState.FAIL else 0
                 if failures >= _FAILURES_IN_A_ROW:
                     raise _too_many(failures, done)
+    done_with = len(finished(study))
+    if done_with < total:
+        show.note(f"every point of the search space is used up: the study ends at {done_with}")
 
 
 def _too_many(failures: int, last: FrozenTrial) -> StudyError:
