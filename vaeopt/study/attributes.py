@@ -6,6 +6,7 @@ __all__ = [
     "FAILURE",
     "IDENTITY",
     "INTERRUPTED",
+    "REPEAT",
     "RETRY_OF",
     "SEED_NUMBER",
     "WORKER",
@@ -21,6 +22,9 @@ RETRY_OF = "vaeopt:retry_of"
 """number of the trial that was cut off and that this one repeats"""
 INTERRUPTED = "vaeopt:interrupted"
 """it failed because it was cut off"""
+REPEAT = "vaeopt:repeat"
+"""of a trial whose parameters were trained before: {of: the first of them, trials: all whose mean
+it has told, own: its own values, margin: its own, sd: of one trial, per value}"""
 FAILURE = "vaeopt:failure"
 """the error that it failed with"""
 AT_ONCE = "vaeopt:trials_at_once"

@@ -28,9 +28,10 @@ from vaeopt.study.records import (
     set_constraint,
     settings_of,
 )
+from vaeopt.study.repeats import average, own_values
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import create_or_load, storage_url
+from vaeopt.study.storage import create_or_load, exclusive, storage_url
 from vaeopt.workflow import (
     Workflow,
     optimised,
@@ -164,9 +165,9 @@ def _loop(
                 failures = failures + 1 if done.state == TrialState.FAIL else 0
                 if failures >= _FAILURES_IN_A_ROW:
                     raise _too_many(failures, done)
-    done_with = len(finished(study))
-    if done_with < total:
-        show.note(f"every point of the search space is used up: the study ends at {done_with}")
+    count = len(finished(study))
+    if count < total:
+        show.note(f"the search space is used up: {count} of {total} trials are finished")
 
 
 def _too_many(failures: int, last: FrozenTrial) -> StudyError:
@@ -229,12 +230,14 @@ def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome
         scores = scores_of(workflow, run)
         values = optimised(workflow, scores)
         attach(trial, run, workflow, session.file.artefacts, scores)
-        set_constraint(trial, run.collapse.margin)  # last: a sampler must not see it half-done
     except Exception as error:
         record_failure(trial, error)
         study.tell(trial, state=TrialState.FAIL)
         return
-    study.tell(trial, values)
+    with exclusive(study._storage):  # another process may tell the same parameters
+        values, margin = average(study, session, trial, values, run.collapse.margin)
+        set_constraint(trial, margin)  # last: a sampler must not see it half-done
+        study.tell(trial, values)
 
 
 def retrain(
@@ -298,7 +301,7 @@ def replay(
     finally:
         torch.set_num_threads(threads)
     names = [reward.label for reward in workflow.rewards]
-    recorded = dict(zip(names, trial.values, strict=True))
+    recorded = dict(zip(names, own_values(trial), strict=True))
     was, now = environment_of(trial), environment(workflow)
     elsewhere = tuple(f"{k} {v}" for k, v in was.items() if k != "threads" and v != now.get(k))
     return Replay(trial.number, recorded, rewards_of(workflow, run), elsewhere)
