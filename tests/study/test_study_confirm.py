@@ -248,7 +248,7 @@ def test_a_second_study_of_other_settings_is_refused(tmp_path: Path) -> None:
     confirm(folder, seeds=1)
     again = again_of(folder)
     again.set_user_attr(IDENTITY, again.user_attrs[IDENTITY] | {"seed": 5})
-    with pytest.raises(StudyError, match=r"'tiny-confirm' was started with other .*seed \(was 5"):
+    with pytest.raises(StudyError, match=r"'tiny-confirm' was started with other .*seed: was 5"):
         confirm(folder)
 
 

@@ -99,6 +99,7 @@ def optimize(arguments: argparse.Namespace) -> int:
             n_trials=arguments.n_trials,
             timeout_s=arguments.timeout,
             trials_at_once=arguments.trials_at_once,
+            accept=arguments.accept,
             storage=arguments.storage,
             progress=progress,
         )

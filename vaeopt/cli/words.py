@@ -39,6 +39,15 @@ def parser() -> argparse.ArgumentParser:
     def storage(sub: Any) -> None:
         sub.add_argument("--storage", metavar="URL", help="Optuna storage (default: a SQLite file)")
 
+    def accept(sub: Any) -> None:
+        sub.add_argument(
+            "--accept",
+            metavar="NAME,...",
+            type=lambda text: text.split(","),
+            default=[],
+            help="go on although this has changed: sampler, duplicates, plugins",
+        )
+
     def out(sub: Any, text: str, *, required: bool = False) -> None:
         sub.add_argument("--out", metavar="DIR", type=_folder, help=text, required=required)
 
@@ -68,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--trials-at-once", metavar="N", type=_positive, help="trials that train together"
     )
+    accept(sub)
     sub.add_argument("--quiet", action="store_true", help="show no progress")
     storage(sub)
 

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from vaeopt.core.types import WorkflowRun
 from vaeopt.study.attributes import FAILURE
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.guard import accepted_lines
 from vaeopt.study.optimize import Progress, run_once
 from vaeopt.study.pareto import front, margin, pick
 from vaeopt.study.records import restore, scores_in
@@ -166,6 +167,7 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
         mean = _busy_seconds(complete) / len(complete)
         left = mean * max(0, wanted - len(complete))
         lines.append(f"time      {mean:.1f} s per trial, about {left / 60:.0f} min left")
+    lines += [f"accepted  {line}" for line in accepted_lines(study)]
     names = metric_names(study)
     for trial in front(study)[:5]:
         values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))

@@ -1,6 +1,7 @@
 """Names of what trials and their study carry, for everybody who writes or reads them."""
 
 __all__ = [
+    "ACCEPTED",
     "AT_ONCE",
     "BATCH",
     "FAILURE",
@@ -29,5 +30,7 @@ FAILURE = "vaeopt:failure"
 """the error that it failed with"""
 AT_ONCE = "vaeopt:trials_at_once"
 """of the study: how many trials were asked for together last; none while it was always one"""
+ACCEPTED = "vaeopt:accepted"
+"""of the study: changes that a user has let through, [{name, was, is, from_trial, when}]"""
 IDENTITY = "vaeopt:identity"
 """of the study: all that the guard compares; written last, so a study without it is unfinished"""

@@ -20,7 +20,7 @@ from vaeopt.study.attributes import IDENTITY, INTERRUPTED, WORKER
 from vaeopt.study.chebyshev import chebyshev, scaled
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import StudyFile, StudySettings, open_study
-from vaeopt.study.guard import check_same
+from vaeopt.study.guard import accepted_names, check_same
 from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import Progress, retrain
 from vaeopt.study.pareto import best, by_compromise, costs, feasible, finished, front, margin
@@ -129,7 +129,7 @@ def _second_study(source: optuna.Study, session: Session) -> optuna.Study:
         study.set_user_attr(CONFIRMS, source.study_name)
         name_metrics(study, source.metric_names)
         study.set_user_attr(IDENTITY, session.identity())
-    check_same(study, session)
+    check_same(study, session, accept=accepted_names(source))
     return study
 
 

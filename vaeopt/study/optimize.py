@@ -1,7 +1,7 @@
 """The loop: ask Optuna, walk the workflow, tell Optuna; create or resume."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -87,6 +87,7 @@ def optimize(
     n_trials: int | None = None,
     timeout_s: float | None = None,
     trials_at_once: int | None = None,
+    accept: Collection[str] = (),
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
@@ -99,6 +100,8 @@ def optimize(
         timeout_s: start no trial after this many seconds.
         trials_at_once: trials that are asked for together and trained together; that of the study
             file if left out.
+        accept: changes of a study that was started before to go on with: ``sampler``,
+            ``duplicates``, ``plugins``.
         storage: Optuna storage URL; a SQLite file beside the study file if left out.
         folder: where outputs of settings made in Python belong.
         progress: told of every epoch and trial.
@@ -118,7 +121,7 @@ def optimize(
     show: Progress = progress or _Silent()
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
-        optuna_study = create_or_load(session, storage_url(file, storage))
+        optuna_study = create_or_load(session, storage_url(file, storage), accept=accept)
         requeue_interrupted(optuna_study, session.space.distributions)
         show.started(optuna_study, session, total)
         _record_at_once(optuna_study, session, show)

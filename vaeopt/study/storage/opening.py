@@ -1,6 +1,7 @@
 """Opening the Optuna storage of a study: created, loaded, or refused in one line."""
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,13 @@ from vaeopt.study.storage.urls import SETTING, shown_url, storage_url
 __all__ = ["create_or_load", "load_study"]
 
 
-def create_or_load(session: Session, url: str) -> optuna.Study:
+def create_or_load(session: Session, url: str, *, accept: Collection[str] = ()) -> optuna.Study:
     """The study in the storage, created now or checked to be the same one as before.
+
+    Args:
+        session: of the study file.
+        url: of the storage.
+        accept: differences that are let through (see :func:`check_same`).
 
     Raises:
         StudyError: the storage cannot be used, or its study of this name is another one.
@@ -37,7 +43,7 @@ def create_or_load(session: Session, url: str) -> optuna.Study:
         study = optuna.load_study(study_name=settings.name, storage=storage)
         if IDENTITY not in study.user_attrs:
             raise _foreign(settings.name, url)
-        check_same(study, session)
+        check_same(study, session, accept=accept, asks=True)
         return study
     study = optuna.create_study(
         study_name=settings.name, storage=storage, directions=settings.directions
