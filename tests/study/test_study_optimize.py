@@ -19,10 +19,11 @@ from vaeopt.study.ask import ask
 from vaeopt.study.attributes import FAILURE, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
 from vaeopt.study.liveness import worker_name
-from vaeopt.study.optimize import optimize, run_once
+from vaeopt.study.optimize import optimize
 from vaeopt.study.pareto import feasible, finished, margin
 from vaeopt.study.progress import Silent
 from vaeopt.study.records import record_of
+from vaeopt.study.replay import run_once
 from vaeopt.study.session import prepare
 from vaeopt.workflow import walk_many
 

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Walk once through all stages."""
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
-    from vaeopt.study.optimize import run_once
+    from vaeopt.study.replay import run_once
     from vaeopt.study.session import prepare
     from vaeopt.workflow import primitives, scores_of, write_export
 
@@ -121,6 +121,7 @@ def optimize(arguments: argparse.Namespace) -> int:
             timeout_s=arguments.timeout,
             trials_at_once=arguments.trials_at_once,
             workers=arguments.workers,
+            accept=arguments.accept,
             storage=arguments.storage,
             progress=progress,
         )
@@ -154,6 +155,7 @@ def worker(arguments: argparse.Namespace) -> int:
             n_trials=arguments.n_trials,
             timeout_s=arguments.timeout,
             trials_at_once=arguments.trials_at_once,
+            accept=arguments.accept,
             storage=told or arguments.storage,
             progress=progress,
         )
@@ -300,8 +302,8 @@ def replay(arguments: argparse.Namespace) -> int:
     """Run a trial again from its record."""
     from vaeopt.report.terminal import terminal
     from vaeopt.study.guard import check_same
-    from vaeopt.study.optimize import replay
     from vaeopt.study.pareto import pick
+    from vaeopt.study.replay import replay
     from vaeopt.study.session import prepare
 
     file, study = _load(arguments)

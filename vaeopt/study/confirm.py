@@ -20,10 +20,10 @@ from vaeopt.study.attributes import IDENTITY, INTERRUPTED, WORKER
 from vaeopt.study.chebyshev import chebyshev, scaled
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import StudyFile, StudySettings, open_study
-from vaeopt.study.guard import check_same
+from vaeopt.study.guard import accepted_names, check_same
 from vaeopt.study.liveness import worker_name
-from vaeopt.study.optimize import Progress, retrain
 from vaeopt.study.pareto import best, by_compromise, costs, feasible, finished, front, margin
+from vaeopt.study.progress import Progress
 from vaeopt.study.quiet import name_metrics, quiet_optuna
 from vaeopt.study.records import (
     attach,
@@ -32,6 +32,7 @@ from vaeopt.study.records import (
     set_constraint,
     settings_of,
 )
+from vaeopt.study.replay import retrain
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import load_study
@@ -129,7 +130,7 @@ def _second_study(source: optuna.Study, session: Session) -> optuna.Study:
         study.set_user_attr(CONFIRMS, source.study_name)
         name_metrics(study, source.metric_names)
         study.set_user_attr(IDENTITY, session.identity())
-    check_same(study, session)
+    check_same(study, session, accept=accepted_names(source))
     return study
 
 

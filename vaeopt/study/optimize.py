@@ -1,49 +1,44 @@
 """The loop: ask Optuna, walk the workflow, tell Optuna; create or resume."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
-import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
-from vaeopt.study.ask import ask_together, exhausted, running_elsewhere
+from vaeopt.study.ask import ask_together, running_elsewhere
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import check_same
 from vaeopt.study.interrupts import deferred
 from vaeopt.study.pareto import finished
+from vaeopt.study.points import exhausted
 from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.records import (
     attach,
-    environment,
-    environment_of,
     record_failure,
-    seeds_of,
     set_constraint,
-    settings_of,
 )
+from vaeopt.study.repeats import average
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import closed, create_or_load, load_study, storage_url
+from vaeopt.study.storage import closed, create_or_load, exclusive, load_study, storage_url
 from vaeopt.study.workers import Crew
 from vaeopt.workflow import (
     Workflow,
     optimised,
     resolve_devices,
-    rewards_of,
     scores_of,
-    walk,
     walk_many,
 )
 
-__all__ = ["Progress", "Replay", "create", "optimize", "replay", "retrain", "run_once", "work"]
+__all__ = ["Progress", "create", "optimize", "work"]
 
 _FAILURES_IN_A_ROW = 5
 # How often the storage is asked what became of trials that others run [s].
@@ -57,6 +52,7 @@ def optimize(
     timeout_s: float | None = None,
     trials_at_once: int | None = None,
     workers: int = 1,
+    accept: Collection[str] = (),
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
@@ -72,6 +68,8 @@ def optimize(
         trials_at_once: trials that are asked for together and trained together; that of the study
             file if left out.
         workers: processes that share the trials; with more than 1, this one only watches them.
+        accept: changes of a study that was started before to go on with: ``sampler``,
+            ``duplicates``, ``plugins``.
         storage: Optuna storage URL; a SQLite file beside the study file if left out.
         folder: where outputs of settings made in Python belong.
         progress: told of every epoch and trial; of trials only where there are several workers.
@@ -92,7 +90,7 @@ def optimize(
     show: Progress = progress or Silent()
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
-        optuna_study = create_or_load(session, storage_url(file, storage))
+        optuna_study = create_or_load(session, storage_url(file, storage), accept=accept)
         try:
             requeue_interrupted(optuna_study, session.space.distributions)
             show.started(optuna_study, session, total)
@@ -138,6 +136,7 @@ def work(
     n_trials: int | None = None,
     timeout_s: float | None = None,
     trials_at_once: int | None = None,
+    accept: Collection[str] = (),
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
@@ -156,7 +155,7 @@ def work(
         optuna_study = load_study(file, storage)
         try:
             session = prepare(file)
-            check_same(optuna_study, session)
+            check_same(optuna_study, session, accept=accept, asks=True)
             resolve_devices(file.settings.workflow)  # now, not in the first trial
             total, limit = _ends(file, n_trials, timeout_s)
             show: Progress = progress or Silent()
@@ -228,7 +227,11 @@ def _loop(
         if trials:
             continue
         others = running_elsewhere(study)
-        if not wait or (tried and not others):
+        if tried and not others:
+            count = len(finished(study))
+            show.note(f"the search space is used up: {count} of {total} trials are finished")
+            return
+        if not wait:
             return
         if others:
             if not waiting:
@@ -298,76 +301,11 @@ def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome
         scores = scores_of(workflow, run)
         values = optimised(workflow, scores)
         attach(trial, run, workflow, session.file.artefacts, scores)
-        set_constraint(trial, run.collapse.margin)  # last: a sampler must not see it half-done
     except Exception as error:
         record_failure(trial, error)
         study.tell(trial, state=TrialState.FAIL)
         return
-    study.tell(trial, values)
-
-
-def retrain(
-    session: Session,
-    workflow: Workflow,
-    seeds: Seeds,
-    *,
-    on_epoch: Callable[[int, int, float], None] | None = None,
-) -> WorkflowRun:
-    """Walk through all stages with these settings and seeds; nothing is stored."""
-    resolve_devices(workflow)  # now, not behind the training
-    return walk(
-        workflow,
-        session.micrograph,
-        comparison=session.comparison,
-        seeds=seeds,
-        cache=session.cache,
-        folder=session.file.folder,
-        on_epoch=on_epoch,
-    )
-
-
-def run_once(session: Session, *, progress: Progress | None = None) -> WorkflowRun:
-    """One walk with the settings as written, no Optuna; seeded as trial 0 would be."""
-    show: Progress = progress or Silent()
-    settings = session.file.settings
-    return retrain(session, settings.workflow, Seeds(settings.optuna.seed, 0), on_epoch=show.epoch)
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Values of a trial as recorded and as they come out again."""
-
-    number: int
-    recorded: dict[str, float]
-    repeated: dict[str, float]
-    elsewhere: tuple[str, ...] = ()
-    """what the environment of the record had that this one has not, e.g. ``torch 2.12.0``"""
-
-    def differences(self, tolerance: float) -> dict[str, float]:
-        """Relative differences above ``tolerance``, by reward."""
-        found = {}
-        for name, was in self.recorded.items():
-            difference = abs(self.repeated[name] - was) / max(abs(was), 1e-12)
-            if difference > tolerance:
-                found[name] = difference
-        return found
-
-
-def replay(
-    study: optuna.Study, session: Session, trial: FrozenTrial, *, progress: Progress | None = None
-) -> Replay:
-    """Run a finished trial again from its record alone; nothing is stored."""
-    show: Progress = progress or Silent()
-    workflow = settings_of(trial)
-    threads = torch.get_num_threads()
-    # Sums are ordered by thread: another number of threads differs in the sixth digit.
-    torch.set_num_threads(environment_of(trial).get("threads", threads))
-    try:
-        run = retrain(session, workflow, seeds_of(trial, session), on_epoch=show.epoch)
-    finally:
-        torch.set_num_threads(threads)
-    names = [reward.label for reward in workflow.rewards]
-    recorded = dict(zip(names, trial.values, strict=True))
-    was, now = environment_of(trial), environment(workflow)
-    elsewhere = tuple(f"{k} {v}" for k, v in was.items() if k != "threads" and v != now.get(k))
-    return Replay(trial.number, recorded, rewards_of(workflow, run), elsewhere)
+    with exclusive(study._storage):  # another process may tell the same parameters
+        values, margin = average(study, session, trial, values, run.collapse.margin)
+        set_constraint(trial, margin)  # last: a sampler must not see it half-done
+        study.tell(trial, values)

@@ -20,7 +20,7 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.core.version import __version__
 from vaeopt.stages.vae import trained_by
 from vaeopt.stages.vae.device import resolve_device
-from vaeopt.study.attributes import FAILURE, IDENTITY, SEED_NUMBER
+from vaeopt.study.attributes import FAILURE, IDENTITY, REPEAT, SEED_NUMBER
 from vaeopt.study.session import Session
 from vaeopt.workflow import Score, Workflow, gpus_of, load_run, primitives, save_run
 from vaeopt.workflow.artefacts import ARRAYS
@@ -178,6 +178,7 @@ def record_of(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         "trial": trial.number,
         "values": dict(zip(names, trial.values, strict=True)),
         "scores": attrs.get(_SCORES),
+        "repeat": attrs.get(REPEAT),
         "directions": [direction.name.lower() for direction in study.directions],
         "feasible": max(trial.constraints.values(), default=0.0) <= 0,
         "parameters": trial.params,
