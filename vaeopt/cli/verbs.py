@@ -275,11 +275,12 @@ def replay(arguments: argparse.Namespace) -> int:
 def dashboard(arguments: argparse.Namespace) -> int:
     """Serve optuna-dashboard."""
     from vaeopt.report.dashboard import serve
+    from vaeopt.study.artefacts import artefacts_of
     from vaeopt.study.storage import storage_url
 
     file, _ = _load(arguments)
     url = storage_url(file, arguments.storage)
-    return serve(url, file.artefacts, host=arguments.host, port=arguments.port)
+    return serve(url, artefacts_of(file), host=arguments.host, port=arguments.port)
 
 
 def kinds(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """The next trials: signed as soon as they exist, each drawn with the seed of its own number."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,7 +14,7 @@ from vaeopt.core.seeds import derive
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.session import Session
-from vaeopt.study.storage import exclusive
+from vaeopt.study.storage import exclusive, together
 
 __all__ = ["ask", "ask_together", "exhausted", "room"]
 
@@ -121,7 +121,18 @@ def ask(
         _sign_next(study)
         # Drawing may take seconds: others go on as soon as the trial is signed.
         study.sampler = _Numbered(session, batch, signed=alone.close)
-        return study.ask(fixed_distributions=dict(session.space.distributions))
+        trial = study.ask()
+    _suggest(trial, session.space.distributions)
+    return trial
+
+
+def _suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> None:
+    """What ``ask(fixed_distributions=...)`` does, in one transaction behind the drawing."""
+    if not space.keys() <= trial._fixed_params.keys():
+        _ = trial.relative_params  # draws
+    with together(trial.storage):
+        for name, distribution in space.items():
+            trial._suggest(name, distribution)
 
 
 def _sign_next(study: optuna.Study) -> None:
@@ -163,9 +174,10 @@ class _Numbered(BaseSampler):
         if self._batch != _ALONE:
             signed[BATCH] = list(self._batch)
         signed[SEED_NUMBER] = number  # last: from here on the trial is run again if it is cut off
-        for key, value in signed.items():
-            study._storage.set_trial_user_attr(trial._trial_id, key, value)
-            trial.set_user_attr(key, value)  # what is held of it in memory
+        with together(study._storage):
+            for key, value in signed.items():
+                study._storage.set_trial_user_attr(trial._trial_id, key, value)
+                trial.set_user_attr(key, value)  # what is held of it in memory
         settings, grid = self._session.file.settings.optuna, self._session.space.grid()
         seed = int(derive(settings.seed, number, "sampler").generate_state(1)[0])
         self._sampler = settings.sampler.build(seed=seed, grid=grid)

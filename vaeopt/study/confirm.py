@@ -4,7 +4,7 @@ Re-trainings are trials of a second study, ``NAME-confirm``, in the same storage
 its trials as they are and gets one attribute with the summary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from vaeopt.stages.rewards.base import trainings_compared
 from vaeopt.study.attributes import IDENTITY, INTERRUPTED, WORKER
 from vaeopt.study.chebyshev import chebyshev, scaled
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
+from vaeopt.study.disk import NoRoomError, room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import check_same
 from vaeopt.study.liveness import worker_name
@@ -33,8 +34,9 @@ from vaeopt.study.records import (
     settings_of,
 )
 from vaeopt.study.resume import requeue_interrupted
+from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import load_study
+from vaeopt.study.storage import load_study, together
 from vaeopt.workflow import Workflow, device_settings, optimised, resolve_devices, scores_of
 
 __all__ = ["CONFIRM", "CONFIRMS", "SEED_INDEX", "SOURCE", "confirm", "leaders_of"]
@@ -86,7 +88,10 @@ def confirm(
         resolve_devices(file.settings.workflow)  # now, not in the first training
         again = _second_study(source, session)
         requeue_interrupted(again, ())  # ends trainings whose process is gone
-        _train_missing(again, session, leaders, seeds, progress)
+        session.artefacts.prepare()
+        note = (lambda line: None) if progress is None else progress.note
+        with sending(again, session.artefacts, note) as told:
+            _train_missing(again, session, leaders, seeds, progress, told)
     result = _result(source, again, leaders)
     source.set_user_attr(CONFIRM, result.to_table())
     return result
@@ -179,6 +184,7 @@ def _train_missing(
     leaders: Sequence[FrozenTrial],
     seeds: int,
     show: Progress | None,
+    told: Callable[[FrozenTrial], None],
 ) -> None:
     # One seed of every leader first: a call that is cut short compares them fairly.
     wanted = [(leader, index) for index in range(seeds) for leader in leaders]
@@ -193,8 +199,10 @@ def _train_missing(
         if trial is None:
             continue
         _train(again, session, leader, trial, show)
+        ended = again.get_trials(deepcopy=False)[trial.number]
+        told(ended)
         if show is not None:
-            show.trial_done(again, again.get_trials(deepcopy=False)[trial.number])
+            show.trial_done(again, ended)
 
 
 def _taken(again: optuna.Study, before: int | None = None) -> set[tuple[Any, Any]]:
@@ -230,9 +238,14 @@ def _train(
         run = retrain(session, workflow, seeds, on_epoch=None if show is None else show.epoch)
         scores = scores_of(workflow, run)
         values = optimised(workflow, scores)
-        attach(trial, run, workflow, session.file.artefacts, scores)
-        set_constraint(trial, run.collapse.margin)
+        # All of it or nothing.
+        with room_on_disk(), session.artefacts.kept_if_told(), together(again._storage):
+            attach(trial, run, workflow, session.artefacts, scores)
+            set_constraint(trial, run.collapse.margin)
+            again.tell(trial, values)
     except Exception as error:
+        if isinstance(error, NoRoomError):  # not the fault of the training: it is done again
+            raise
         record_failure(trial, error)
         again.tell(trial, state=TrialState.FAIL)
         return
@@ -240,7 +253,6 @@ def _train(
         trial.set_user_attr(INTERRUPTED, True)
         again.tell(trial, state=TrialState.FAIL)
         raise
-    again.tell(trial, values)
 
 
 def _once(workflow: Workflow) -> Workflow:

@@ -15,6 +15,7 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
 from vaeopt.study.ask import ask_together, exhausted
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
+from vaeopt.study.disk import NoRoomError, room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.pareto import finished
 from vaeopt.study.quiet import quiet_optuna
@@ -28,8 +29,9 @@ from vaeopt.study.records import (
     settings_of,
 )
 from vaeopt.study.resume import requeue_interrupted, resumable
+from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import create_or_load, storage_url
+from vaeopt.study.storage import create_or_load, storage_url, together
 from vaeopt.workflow import (
     Workflow,
     optimised,
@@ -111,16 +113,18 @@ def optimize(
     file = _with(open_study(study, folder=folder), trials_at_once)
     session = prepare(file)
     resolve_devices(file.settings.workflow)  # now, not in the first trial
+    session.artefacts.prepare()
     total = n_trials if n_trials is not None else file.settings.optuna.n_trials
     limit = timeout_s if timeout_s is not None else file.settings.optuna.timeout_s
     show: Progress = progress or _Silent()
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
-    with quiet_optuna():
+    with quiet_optuna(), room_on_disk():
         optuna_study = create_or_load(session, storage_url(file, storage))
         requeue_interrupted(optuna_study, session.space.distributions)
         show.started(optuna_study, session, total)
         _record_at_once(optuna_study, session, show)
-        _loop(optuna_study, session, total, limit, show)
+        with sending(optuna_study, session.artefacts, show.note) as told:
+            _loop(optuna_study, session, total, limit, show, told)
     return optuna_study
 
 
@@ -145,7 +149,12 @@ def _record_at_once(study: optuna.Study, session: Session, show: Progress) -> No
 
 
 def _loop(
-    study: optuna.Study, session: Session, total: int, limit_s: float | None, show: Progress
+    study: optuna.Study,
+    session: Session,
+    total: int,
+    limit_s: float | None,
+    show: Progress,
+    told: Callable[[FrozenTrial], None],
 ) -> None:
     start = time.monotonic()
     failures = 0
@@ -160,6 +169,7 @@ def _loop(
                 _tell(study, session, trial, outcome)
                 done = study.get_trials(deepcopy=False)[trial.number]
                 show.trial_done(study, done)
+                told(done)
                 failures = failures + 1 if done.state == TrialState.FAIL else 0
                 if failures >= _FAILURES_IN_A_ROW:
                     raise _too_many(failures, done)
@@ -224,13 +234,18 @@ def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome
         workflow, run = outcome
         scores = scores_of(workflow, run)
         values = optimised(workflow, scores)
-        attach(trial, run, workflow, session.file.artefacts, scores)
-        set_constraint(trial, run.collapse.margin)  # last: a sampler must not see it half-done
+        store = session.artefacts
+        # All of it or nothing: a sampler must not see it half-done.
+        with room_on_disk(), store.kept_if_told(), together(study._storage):
+            attach(trial, run, workflow, store, scores)
+            set_constraint(trial, run.collapse.margin)
+            study.tell(trial, values)
+    except NoRoomError:  # not the fault of the trial: it is run again
+        raise
     except Exception as error:
-        record_failure(trial, error)
-        study.tell(trial, state=TrialState.FAIL)
-        return
-    study.tell(trial, values)
+        with together(study._storage):
+            record_failure(trial, error)
+            study.tell(trial, state=TrialState.FAIL)
 
 
 def retrain(
