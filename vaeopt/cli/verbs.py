@@ -122,12 +122,13 @@ def _load(arguments: argparse.Namespace) -> "tuple[StudyFile, optuna.Study]":
 def status(arguments: argparse.Namespace) -> int:
     """Say how far a study is."""
     from vaeopt.study.access import status_lines
+    from vaeopt.study.artefacts import artefacts_of
     from vaeopt.study.storage import shown_url, storage_url
 
     file, study = _load(arguments)
     print(f"study     {study.study_name}")
     print(f"storage   {shown_url(storage_url(file, arguments.storage))}")
-    for line in status_lines(study, file.settings.optuna.n_trials):
+    for line in status_lines(study, file.settings.optuna.n_trials, artefacts_of(file)):
         print(line)
     return 0
 

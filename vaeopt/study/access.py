@@ -8,11 +8,12 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.types import WorkflowRun
+from vaeopt.study.artefacts import Artefacts
 from vaeopt.study.attributes import FAILURE
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.optimize import Progress, run_once
 from vaeopt.study.pareto import front, margin, pick
-from vaeopt.study.records import restore, scores_in
+from vaeopt.study.records import restore, scores_in, without_files
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study as _load_study
 from vaeopt.study.stored import rescored_scores
@@ -122,12 +123,13 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def status_lines(study: optuna.Study, wanted: int) -> list[str]:
+def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = None) -> list[str]:
     """How far a study is, for the terminal.
 
     Args:
         study: running or not, here or elsewhere.
         wanted: finished trials that the study file asks for.
+        store: looked through for the files of the trials; not looked at if left out.
     """
     trials = study.get_trials(deepcopy=False)
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
@@ -144,6 +146,9 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
         mean = _busy_seconds(complete) / len(complete)
         left = mean * max(0, wanted - len(complete))
         lines.append(f"time      {mean:.1f} s per trial, about {left / 60:.0f} min left")
+    lost = [] if store is None else without_files(complete, store)
+    if lost:
+        lines.append(f"files     missing or cut short: {spans(lost)} (see 'vaeopt replay')")
     names = metric_names(study)
     for trial in front(study)[:5]:
         values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))

@@ -15,12 +15,13 @@ from vaeopt.study.records import FILES
 
 __all__ = ["sending"]
 
+_PATIENCE_S = 60.0  # at the end of a study
 _WAITS_S = (1.0, 5.0, 15.0, 60.0)  # before the next attempt; the last one again and again
 
 
 @contextmanager
 def sending(
-    study: optuna.Study, store: Artefacts, note: Callable[[str], None], *, patience_s: float = 60.0
+    study: optuna.Study, store: Artefacts, note: Callable[[str], None]
 ) -> Iterator[Callable[[FrozenTrial], None]]:
     """Send files of finished trials while the body runs, and wait for the rest at its end.
 
@@ -31,7 +32,6 @@ def sending(
         study: whose trials they are.
         store: with or without a bucket.
         note: told when the bucket does not answer, and what is waited for.
-        patience_s: longest wait at the end.
 
     Yields:
         Call it with every trial that has been told.
@@ -56,7 +56,7 @@ def sending(
         left = sender.left()
         if left:
             note(f"waiting for {left} files on their way to {store}")
-        sender.finish(patience_s)
+        sender.finish(_PATIENCE_S)
         sender.speak(note)
         if sender.left():
             note(
