@@ -16,11 +16,12 @@ from tests.bucket import bucket as bucket
 from tests.study.tiny import Halt, ctrl_c, points, write_study
 from vaeopt.cli import main
 from vaeopt.core.errors import StudyError
-from vaeopt.study import artefacts, sending
+from vaeopt.study import sending
 from vaeopt.study.access import load_study, load_trial, status_lines
 from vaeopt.study.artefacts import Artefacts, artefacts_of
 from vaeopt.study.bucket import Bucket
 from vaeopt.study.file import open_study
+from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import optimize
 from vaeopt.study.places import place_of
 from vaeopt.study.records import FILES, without_files
@@ -179,7 +180,7 @@ def test_files_that_the_dashboard_adds_go_where_all_go(tmp_path: Path, bucket: S
 
 def test_what_killed_processes_had_half_written_is_swept(tmp_path: Path) -> None:
     store = Artefacts(tmp_path)
-    host, pid, _ = artefacts.worker_name().rsplit(":", 2)
+    host, pid, _ = worker_name().rsplit(":", 2)
     (tmp_path / f".unfinished-{host}:{pid}:1-abc").mkdir()
     with store.unfinished() as mine:
         store.prepare()

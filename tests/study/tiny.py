@@ -3,6 +3,7 @@
 import functools
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -187,6 +188,8 @@ def made_by_hand(
 
 
 def _no_fsync(connection: Any, record: object) -> None:
+    if not isinstance(connection, sqlite3.Connection):
+        return
     connection.execute("PRAGMA synchronous = OFF")  # nothing here survives a power cut anyway
     connection.execute("PRAGMA journal_mode = MEMORY")
 

@@ -15,6 +15,7 @@ __all__ = [
     "check",
     "complain",
     "confirm",
+    "copy",
     "dashboard",
     "export",
     "kinds",
@@ -270,6 +271,30 @@ def replay(arguments: argparse.Namespace) -> int:
         complain(trial + where)
         return 1
     print(f"trial {result.number} repeats")
+    return 0
+
+
+def copy(arguments: argparse.Namespace) -> int:
+    """Bring a study to another storage."""
+    from vaeopt.report.counter import counter
+    from vaeopt.study.copy import copy
+
+    with counter("copied", "file") as each:
+        done = copy(
+            arguments.study,
+            to=arguments.to,
+            storage=arguments.storage,
+            artefacts=arguments.artefacts,
+            each=each,
+        )
+    *others, (search, trials) = done.trials.items()
+    print(f"copied {trials} trials of study {search!r}, {done.finished} of them finished")
+    for name, number in others:
+        print(f"copied {number} trials of study {name!r}")
+    if done.files is not None:
+        print(f"copied {done.files} files to {arguments.artefacts}")
+    print(f"from {done.source}")
+    print(f"to   {done.target}")
     return 0
 
 

@@ -124,8 +124,11 @@ class Artefacts:
         if self.bucket is not None:
             self.bucket.write(artifact_id, content_body)
             return
-        with self._path(artifact_id).open("wb") as file:
-            shutil.copyfileobj(content_body, file)
+        path = self._path(artifact_id)
+        with self.unfinished() as folder:
+            with (folder / artifact_id).open("wb") as file:
+                shutil.copyfileobj(content_body, file)
+            (folder / artifact_id).replace(path)
 
     def remove(self, artifact_id: str) -> None:
         """Forget a file; Optuna calls this."""
@@ -151,13 +154,17 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def artefacts_of(file: StudyFile) -> Artefacts:
+def artefacts_of(file: StudyFile, url: str | None = None) -> Artefacts:
     """The store of a study: ``optuna.artefacts``, or ``VAEOPT_ARTEFACTS``, or the folder.
+
+    Args:
+        file: of the study.
+        url: of another place.
 
     Raises:
         StudyError: not a URL that can be used.
     """
-    given = file.settings.optuna.artefacts or os.environ.get("VAEOPT_ARTEFACTS")
+    given = url or file.settings.optuna.artefacts or os.environ.get("VAEOPT_ARTEFACTS")
     place = place_of(given) if given else file.artefacts
     if isinstance(place, Path):
         return Artefacts(place)
