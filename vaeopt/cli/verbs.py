@@ -15,6 +15,7 @@ __all__ = [
     "check",
     "complain",
     "confirm",
+    "copy",
     "create",
     "dashboard",
     "export",
@@ -173,12 +174,13 @@ def _load(arguments: argparse.Namespace) -> "tuple[StudyFile, optuna.Study]":
 def status(arguments: argparse.Namespace) -> int:
     """Say how far a study is."""
     from vaeopt.study.access import status_lines
+    from vaeopt.study.artefacts import artefacts_of
     from vaeopt.study.storage import shown_url, storage_url
 
     file, study = _load(arguments)
     print(f"study     {study.study_name}")
     print(f"storage   {shown_url(storage_url(file, arguments.storage))}")
-    for line in status_lines(study, file.settings.optuna.n_trials):
+    for line in status_lines(study, file.settings.optuna.n_trials, artefacts_of(file)):
         print(line)
     return 0
 
@@ -323,14 +325,39 @@ def replay(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def copy(arguments: argparse.Namespace) -> int:
+    """Bring a study to another storage."""
+    from vaeopt.report.counter import counter
+    from vaeopt.study.copy import copy
+
+    with counter("copied", "file") as each:
+        done = copy(
+            arguments.study,
+            to=arguments.to,
+            storage=arguments.storage,
+            artefacts=arguments.artefacts,
+            each=each,
+        )
+    *others, (search, trials) = done.trials.items()
+    print(f"copied {trials} trials of study {search!r}, {done.finished} of them finished")
+    for name, number in others:
+        print(f"copied {number} trials of study {name!r}")
+    if done.files is not None:
+        print(f"copied {done.files} files to {arguments.artefacts}")
+    print(f"from {done.source}")
+    print(f"to   {done.target}")
+    return 0
+
+
 def dashboard(arguments: argparse.Namespace) -> int:
     """Serve optuna-dashboard."""
     from vaeopt.report.dashboard import serve
+    from vaeopt.study.artefacts import artefacts_of
     from vaeopt.study.storage import storage_url
 
     file, _ = _load(arguments)
     url = storage_url(file, arguments.storage)
-    return serve(url, file.artefacts, host=arguments.host, port=arguments.port)
+    return serve(url, artefacts_of(file), host=arguments.host, port=arguments.port)
 
 
 def proxy(arguments: argparse.Namespace) -> int:

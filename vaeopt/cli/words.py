@@ -176,6 +176,15 @@ def parser() -> argparse.ArgumentParser:
     )
     storage(sub)
 
+    sub = verb("copy", verbs.copy, "copy a study to another storage, to go on there")
+    sub.add_argument(
+        "--to", metavar="URL", help="storage of the copy (default: a SQLite file beside the study)"
+    )
+    sub.add_argument(
+        "--artefacts", metavar="URL", help="copy the files of its trials here (default: nowhere)"
+    )
+    storage(sub)
+
     sub = verb(
         "dashboard", verbs.dashboard, "serve optuna-dashboard for a study and print its address"
     )

@@ -8,13 +8,14 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.types import WorkflowRun
+from vaeopt.study.artefacts import Artefacts
 from vaeopt.study.attributes import FAILURE, WORKER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import accepted_lines
 from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.pareto import front, margin, pick
 from vaeopt.study.progress import Progress
-from vaeopt.study.records import restore, scores_in
+from vaeopt.study.records import restore, scores_in, without_files
 from vaeopt.study.repeats import mean_of, over_trainings, superseded
 from vaeopt.study.replay import run_once
 from vaeopt.study.session import prepare
@@ -145,12 +146,13 @@ def candidates(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[good & ~frame["superseded"] if "superseded" in frame else good]
 
 
-def status_lines(study: optuna.Study, wanted: int) -> list[str]:
+def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = None) -> list[str]:
     """How far a study is, for the terminal.
 
     Args:
         study: running or not, here or elsewhere.
         wanted: finished trials that the study file asks for.
+        store: looked through for the files of the trials; not looked at if left out.
     """
     trials = study.get_trials(deepcopy=False)
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
@@ -170,6 +172,9 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
         left = mean * max(0, wanted - len(complete))
         lines.append(f"time      {mean:.1f} s per trial, about {left / 60:.0f} min left")
     lines += [f"accepted  {line}" for line in accepted_lines(study)]
+    lost = [] if store is None else without_files(complete, store)
+    if lost:
+        lines.append(f"files     missing or cut short: {spans(lost)} (see 'vaeopt replay')")
     names = metric_names(study)
     for trial in front(study)[:5]:
         values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))

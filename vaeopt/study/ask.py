@@ -1,8 +1,10 @@
 """The next trials: signed as soon as they exist, each drawn with the seed of its own number."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -11,7 +13,7 @@ from vaeopt.study.draw import ALONE, Numbered
 from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.points import exhausted, runs
 from vaeopt.study.session import Session
-from vaeopt.study.storage import exclusive
+from vaeopt.study.storage import exclusive, together
 
 __all__ = ["ask", "ask_together", "room", "running_elsewhere"]
 
@@ -97,7 +99,18 @@ def ask(
             return None
         _sign_next(study)
         study.sampler = Numbered(session, batch, alone)
-        return study.ask(fixed_distributions=dict(session.space.distributions))
+        trial = study.ask()
+        _suggest(trial, session.space.distributions)
+        return trial
+
+
+def _suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> None:
+    """What ``ask(fixed_distributions=...)`` does, in one transaction behind the drawing."""
+    if not space.keys() <= trial._fixed_params.keys():
+        _ = trial.relative_params  # draws
+    with together(trial.storage):
+        for name, distribution in space.items():
+            trial._suggest(name, distribution)
 
 
 def _sign_next(study: optuna.Study) -> None:

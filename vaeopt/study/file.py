@@ -52,6 +52,8 @@ class OptunaSettings(Settings):
     """all randomness of trial n derives from (seed, n)"""
     storage: str | None = None
     """Optuna storage URL; a SQLite file beside the study file if left out"""
+    artefacts: str | None = None
+    """URL of the place for the files of trials; a folder beside the study file if left out"""
 
 
 class StudySettings(Settings):
@@ -138,7 +140,7 @@ class StudyFile:
 
     @property
     def artefacts(self) -> Path:
-        """Where the files of trials are kept."""
+        """Where the files of trials are kept, or wait until they are sent."""
         return self.folder / "artefacts"
 
 

@@ -1,8 +1,8 @@
 """The loop: ask Optuna, walk the workflow, tell Optuna; create or resume."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
-from vaeopt.core.types import WorkflowRun
 from vaeopt.study.ask import ask_together, running_elsewhere
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
+from vaeopt.study.disk import room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import check_same
 from vaeopt.study.interrupts import deferred
@@ -20,21 +20,15 @@ from vaeopt.study.pareto import finished
 from vaeopt.study.points import exhausted
 from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
-from vaeopt.study.records import (
-    attach,
-    record_failure,
-    set_constraint,
-)
-from vaeopt.study.repeats import average
 from vaeopt.study.resume import requeue_interrupted, resumable
+from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import closed, create_or_load, exclusive, load_study, storage_url
+from vaeopt.study.storage import closed, create_or_load, load_study, storage_url
+from vaeopt.study.tell import Outcome, tell
 from vaeopt.study.workers import Crew
 from vaeopt.workflow import (
     Workflow,
-    optimised,
     resolve_devices,
-    scores_of,
     walk_many,
 )
 
@@ -86,10 +80,11 @@ def optimize(
     session = prepare(file)
     if crew is None:
         resolve_devices(file.settings.workflow)  # now, not in the first trial
+    session.artefacts.prepare()
     total, limit = _ends(file, n_trials, timeout_s)
     show: Progress = progress or Silent()
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
-    with quiet_optuna():
+    with quiet_optuna(), room_on_disk():
         optuna_study = create_or_load(session, storage_url(file, storage), accept=accept)
         try:
             requeue_interrupted(optuna_study, session.space.distributions)
@@ -98,7 +93,7 @@ def optimize(
             if crew is not None:
                 crew.run(optuna_study, session, total, limit, show)
             else:
-                _loop(optuna_study, session, total, limit, show, wait=True)
+                _Here(optuna_study, session, total, limit, show, wait=True).until_done()
         finally:
             closed(optuna_study._storage)
     return optuna_study
@@ -151,17 +146,18 @@ def work(
         KeyboardInterrupt: Ctrl-C; running trials are marked and will be run again.
     """
     file = _with(open_study(study, folder=folder), trials_at_once)
-    with quiet_optuna():
+    with quiet_optuna(), room_on_disk():
         optuna_study = load_study(file, storage)
         try:
             session = prepare(file)
+            session.artefacts.prepare()
             check_same(optuna_study, session, accept=accept, asks=True)
             resolve_devices(file.settings.workflow)  # now, not in the first trial
             total, limit = _ends(file, n_trials, timeout_s)
             show: Progress = progress or Silent()
             show.started(optuna_study, session, total)
             _record_at_once(optuna_study, session, show)
-            _loop(optuna_study, session, total, limit, show, wait=False)
+            _Here(optuna_study, session, total, limit, show, wait=False).until_done()
         finally:
             closed(optuna_study._storage)
     return optuna_study
@@ -195,50 +191,68 @@ def _record_at_once(study: optuna.Study, session: Session, show: Progress) -> No
     study.set_user_attr(AT_ONCE, now)
 
 
-def _loop(
-    study: optuna.Study,
-    session: Session,
-    total: int,
-    limit_s: float | None,
-    show: Progress,
-    *,
-    wait: bool,
-) -> None:
-    """Run trials until none may be started; wait for those that others run, if that is wanted."""
-    start = time.monotonic()
-    failures = 0
-    waiting = False
-    while len(finished(study)) < total:
-        if limit_s is not None and time.monotonic() - start >= limit_s:
-            return
-        with resumable(study):
+@dataclass
+class _Here:
+    """Trials that this process runs itself, one batch after the other."""
+
+    study: optuna.Study
+    session: Session
+    total: int
+    limit_s: float | None
+    show: Progress
+    wait: bool
+    """whether trials that others run are waited for"""
+    _failures: int = field(default=0, init=False)
+    """in a row"""
+    _waiting: bool = field(default=False, init=False)
+
+    def until_done(self) -> None:
+        """Run trials until none may be started."""
+        start = time.monotonic()
+        with sending(self.study, self.session.artefacts, self.show.note) as sent:
+            while len(finished(self.study)) < self.total:
+                if self.limit_s is not None and time.monotonic() - start >= self.limit_s:
+                    return
+                if not self._batch(sent) and not self._more_may_come():
+                    return
+
+    def _batch(self, sent: Callable[[FrozenTrial], None]) -> bool:
+        """Whether there was one to run."""
+        with resumable(self.study):
             with deferred():
-                requeue_interrupted(study, session.space.distributions)
-                tried = exhausted(study, session)
-                trials = [] if tried else ask_together(study, session, total)
-            for trial, outcome in zip(trials, _outcomes(session, trials, show), strict=True):
+                requeue_interrupted(self.study, self.session.space.distributions)
+                trials = ask_together(self.study, self.session, self.total)
+            outcomes = _outcomes(self.session, trials, self.show)
+            for trial, outcome in zip(trials, outcomes, strict=True):
                 with deferred():
-                    _tell(study, session, trial, outcome)
-                done = study.get_trials(deepcopy=False)[trial.number]
-                show.trial_done(study, done)
-                failures = failures + 1 if done.state == TrialState.FAIL else 0
-                if failures >= _FAILURES_IN_A_ROW:
-                    raise _too_many(failures, done)
-        if trials:
-            continue
-        others = running_elsewhere(study)
-        if tried and not others:
-            count = len(finished(study))
-            show.note(f"the search space is used up: {count} of {total} trials are finished")
-            return
-        if not wait:
-            return
-        if others:
-            if not waiting:
+                    line = tell(self.study, self.session, trial, outcome)
+                if line is not None:
+                    self.show.note(line)
+                    continue
+                done = self.study.get_trials(deepcopy=False)[trial.number]
+                self.show.trial_done(self.study, done)
+                sent(done)
+                self._failures = self._failures + 1 if done.state == TrialState.FAIL else 0
+                if self._failures >= _FAILURES_IN_A_ROW:
+                    raise _too_many(self._failures, done)
+        return bool(trials)
+
+    def _more_may_come(self) -> bool:
+        """Whether it is worth to look again, some time later, for a trial to run."""
+        others = running_elsewhere(self.study)
+        if not others and exhausted(self.study, self.session):
+            count = len(finished(self.study))
+            self.show.note(
+                f"the search space is used up: {count} of {self.total} trials are finished"
+            )
+            return False
+        if others and self.wait:
+            if not self._waiting:
                 plural = "s" if len(others) > 1 else ""
-                show.note(f"waiting for {len(others)} trial{plural} that others run")
-            waiting = True
+                self.show.note(f"waiting for {len(others)} trial{plural} that others run")
+            self._waiting = True
             time.sleep(_POLL_S)
+        return self.wait
 
 
 def _too_many(failures: int, last: FrozenTrial) -> StudyError:
@@ -250,10 +264,7 @@ def _too_many(failures: int, last: FrozenTrial) -> StudyError:
     )
 
 
-_Outcome = tuple[Workflow, WorkflowRun] | Exception
-
-
-def _outcomes(session: Session, trials: Sequence[Trial], show: Progress) -> Iterator[_Outcome]:
+def _outcomes(session: Session, trials: Sequence[Trial], show: Progress) -> Iterator[Outcome]:
     """Settings and run of each trial, as soon as it is scored, or what went wrong."""
     settings = [_settings(session, trial) for trial in trials]
     able = [
@@ -290,22 +301,3 @@ def _settings(session: Session, trial: Trial) -> Workflow | Exception:
         return session.space.settings_for(trial.params)
     except Exception as error:
         return error
-
-
-def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> None:
-    """Store what came out of a trial and tell the result, or that it failed."""
-    try:
-        if isinstance(outcome, Exception):
-            raise outcome
-        workflow, run = outcome
-        scores = scores_of(workflow, run)
-        values = optimised(workflow, scores)
-        attach(trial, run, workflow, session.file.artefacts, scores)
-    except Exception as error:
-        record_failure(trial, error)
-        study.tell(trial, state=TrialState.FAIL)
-        return
-    with exclusive(study._storage):  # another process may tell the same parameters
-        values, margin = average(study, session, trial, values, run.collapse.margin)
-        set_constraint(trial, margin)  # last: a sampler must not see it half-done
-        study.tell(trial, values)
