@@ -31,7 +31,7 @@ from vaeopt.study.records import (
 )
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import create_or_load, load_study, storage_url
+from vaeopt.study.storage import closed, create_or_load, load_study, storage_url
 from vaeopt.study.workers import Crew
 from vaeopt.workflow import (
     Workflow,
@@ -93,13 +93,16 @@ def optimize(
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
         optuna_study = create_or_load(session, storage_url(file, storage))
-        requeue_interrupted(optuna_study, session.space.distributions)
-        show.started(optuna_study, session, total)
-        _record_at_once(optuna_study, session, show)
-        if crew is not None:
-            crew.run(optuna_study, session, total, limit, show)
-        else:
-            _loop(optuna_study, session, total, limit, show, wait=True)
+        try:
+            requeue_interrupted(optuna_study, session.space.distributions)
+            show.started(optuna_study, session, total)
+            _record_at_once(optuna_study, session, show)
+            if crew is not None:
+                crew.run(optuna_study, session, total, limit, show)
+            else:
+                _loop(optuna_study, session, total, limit, show, wait=True)
+        finally:
+            closed(optuna_study._storage)
     return optuna_study
 
 
@@ -122,11 +125,13 @@ def create(
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
         try:
-            load_study(file, storage)
+            closed(load_study(file, storage)._storage)
             made = False
         except StudyError:  # none is there, or else it is refused again
             made = True
-        return create_or_load(session, storage_url(file, storage)), made
+        optuna_study = create_or_load(session, storage_url(file, storage))
+        closed(optuna_study._storage)
+        return optuna_study, made
 
 
 def work(
@@ -156,9 +161,12 @@ def work(
         resolve_devices(file.settings.workflow)  # now, not in the first trial
         total, limit = _ends(file, n_trials, timeout_s)
         show: Progress = progress or Silent()
-        show.started(optuna_study, session, total)
-        _record_at_once(optuna_study, session, show)
-        _loop(optuna_study, session, total, limit, show, wait=False)
+        try:
+            show.started(optuna_study, session, total)
+            _record_at_once(optuna_study, session, show)
+            _loop(optuna_study, session, total, limit, show, wait=False)
+        finally:
+            closed(optuna_study._storage)
     return optuna_study
 
 
