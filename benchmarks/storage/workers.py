@@ -47,7 +47,7 @@ def storages() -> Iterator[dict[str, Any]]:
 
 def row(seen: Crowd, wanted: int, **words: Any) -> dict[str, Any]:
     """Counts of one study."""
-    finished = points(seen.study.trials)
+    finished = points(seen.trials)
     return {
         **words,
         "wanted": wanted,
