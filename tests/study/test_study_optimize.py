@@ -21,6 +21,7 @@ from vaeopt.study.file import open_study
 from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import optimize, run_once
 from vaeopt.study.pareto import feasible, finished, margin
+from vaeopt.study.progress import Silent
 from vaeopt.study.records import record_of
 from vaeopt.study.session import prepare
 from vaeopt.workflow import walk_many
@@ -235,7 +236,7 @@ def test_a_reward_that_is_no_number_fails_the_trial(
     session = prepare(open_study(tmp_path))
     trial = ask(study, session)
     assert trial is not None
-    (outcome,) = loop._outcomes(session, [trial], loop._Silent())
+    (outcome,) = loop._outcomes(session, [trial], Silent())
     loop._tell(study, session, trial, outcome)
     assert study.trials[0].state == TrialState.FAIL
     assert study.trials[0].user_attrs[FAILURE]["message"] == "reward 'x' is nan"

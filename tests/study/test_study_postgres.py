@@ -90,8 +90,7 @@ def test_a_server_that_stays_away_ends_the_study_in_one_line(
         assert "\n" not in str(caught.value)
         assert PASSWORD not in str(caught.value)
         server.start()
-        study = optimize(folder, storage=url)
-    states = [trial.state.name for trial in study.get_trials()]
+        states = [trial.state.name for trial in optimize(folder, storage=url).trials]
     assert sorted(states) == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]
 
 

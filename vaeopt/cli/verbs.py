@@ -15,17 +15,23 @@ __all__ = [
     "check",
     "complain",
     "confirm",
+    "create",
     "dashboard",
     "export",
     "kinds",
     "new",
     "optimize",
+    "proxy",
     "replay",
     "report",
     "rescore",
     "run",
     "status",
+    "worker",
 ]
+
+
+_NONE_FEASIBLE = "no feasible trial yet: none is finished, or all have collapsed"
 
 
 def complain(line: str) -> None:
@@ -84,12 +90,27 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def create(arguments: argparse.Namespace) -> int:
+    """Create a study and train nothing."""
+    from vaeopt.study.file import open_study
+    from vaeopt.study.optimize import create
+    from vaeopt.study.storage import shown_url, storage_url
+
+    file = open_study(arguments.study)
+    study, made = create(file, storage=arguments.storage)
+    where = f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}"
+    print(f"created {where}" if made else f"{where} is there already, and is the same")
+    print(f"next: vaeopt worker {arguments.study}, as often as you like")
+    return 0
+
+
 def optimize(arguments: argparse.Namespace) -> int:
     """Create a study or go on with it."""
     from vaeopt.report.tables import best_frame, format_frame
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
     from vaeopt.study.optimize import optimize
+    from vaeopt.study.pareto import compromise, finished
     from vaeopt.study.storage import shown_url, storage_url
 
     file = open_study(arguments.study)
@@ -99,6 +120,7 @@ def optimize(arguments: argparse.Namespace) -> int:
             n_trials=arguments.n_trials,
             timeout_s=arguments.timeout,
             trials_at_once=arguments.trials_at_once,
+            workers=arguments.workers,
             storage=arguments.storage,
             progress=progress,
         )
@@ -108,6 +130,33 @@ def optimize(arguments: argparse.Namespace) -> int:
         print(format_frame(table))
     print(f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}")
     print(f"next: vaeopt report {arguments.study}")
+    done = finished(study)
+    if done and compromise(study) is None:
+        complain(
+            f"no feasible trial: all {len(done)} have collapsed; the reasons stand in the report"
+        )
+        return 3
+    return 0
+
+
+def worker(arguments: argparse.Namespace) -> int:
+    """Join a study and run trials until none is left to take."""
+    from vaeopt.study.lifeline import inherit
+
+    told = inherit()  # first: whoever started this process may be gone before the study is open
+
+    from vaeopt.report.terminal import terminal
+    from vaeopt.study.optimize import work
+
+    with terminal(quiet=arguments.quiet) as progress:
+        work(
+            arguments.study,
+            n_trials=arguments.n_trials,
+            timeout_s=arguments.timeout,
+            trials_at_once=arguments.trials_at_once,
+            storage=told or arguments.storage,
+            progress=progress,
+        )
     return 0
 
 
@@ -149,7 +198,7 @@ def best(arguments: argparse.Namespace) -> int:
     elif not table.empty:
         print(format_frame(table))
     if table.empty:
-        complain("no feasible trial yet: none is finished, or all have collapsed")
+        complain(_NONE_FEASIBLE)
         return 3
     return 0
 
@@ -163,7 +212,7 @@ def confirm(arguments: argparse.Namespace) -> int:
 
     file, study = _load(arguments)
     if compromise(study) is None:
-        complain("no feasible trial yet: none is finished, or all have collapsed")
+        complain(_NONE_FEASIBLE)
         return 3
     with terminal(quiet=arguments.quiet) as progress:
         result = confirm(
@@ -280,6 +329,23 @@ def dashboard(arguments: argparse.Namespace) -> int:
     file, _ = _load(arguments)
     url = storage_url(file, arguments.storage)
     return serve(url, file.artefacts, host=arguments.host, port=arguments.port)
+
+
+def proxy(arguments: argparse.Namespace) -> int:
+    """Serve the storage of a study to machines that cannot reach it."""
+    from vaeopt.study.proxy import serve
+    from vaeopt.study.storage import shown_url, storage_url
+
+    file, _ = _load(arguments)
+    url = storage_url(file, arguments.storage)
+
+    def ready(address: str, exposed: bool) -> None:
+        print(f"{shown_url(url)} on {address}  (Ctrl-C ends it)", flush=True)
+        if exposed:
+            complain("whoever reaches this port may read and change all studies of the storage")
+
+    serve(url, host=arguments.host, port=arguments.port, ready=ready)
+    return 0
 
 
 def kinds(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.session import Session
 from vaeopt.study.storage import exclusive
 
-__all__ = ["ask", "ask_together", "exhausted", "room"]
+__all__ = ["ask", "ask_together", "exhausted", "room", "running_elsewhere"]
 
 _ALONE = (0, 1)
 
@@ -56,14 +56,20 @@ def ask_together(study: optuna.Study, session: Session, total: int) -> list[Tria
 def room(study: optuna.Study, total: int) -> int:
     """How many trials may still be started, so that ``total`` are finished in the end."""
     taken = sum(
-        trial.state == TrialState.COMPLETE or (trial.state == TrialState.RUNNING and _runs(trial))
+        trial.state == TrialState.COMPLETE or (trial.state == TrialState.RUNNING and _runs(study, trial))
         for trial in study.get_trials(deepcopy=False)
     )
     return max(0, total - taken)
 
 
-def _runs(trial: FrozenTrial) -> bool:
-    return trial.user_attrs.get(WORKER) == worker_name() or alive(trial)
+def running_elsewhere(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that other processes run, as far as can be known."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [trial for trial in trials if alive(trial, study)]
+
+
+def _runs(study: optuna.Study, trial: FrozenTrial) -> bool:
+    return trial.user_attrs.get(WORKER) == worker_name() or alive(trial, study)
 
 
 def _cut_off(study: optuna.Study) -> tuple[int, int] | None:
@@ -85,14 +91,14 @@ def exhausted(study: optuna.Study, session: Session) -> bool:
     tried = {
         tuple(sorted(trial.params.items()))
         for trial in study.get_trials(deepcopy=False)
-        if _tries(trial)
+        if _tries(study, trial)
     }
     return len(tried) >= (session.space.n_points or 0)
 
 
-def _tries(trial: FrozenTrial) -> bool:
+def _tries(study: optuna.Study, trial: FrozenTrial) -> bool:
     if trial.state == TrialState.RUNNING:
-        return _runs(trial)
+        return _runs(study, trial)
     # A point that fails would fail again; one that was interrupted is run again.
     return trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED, False)
 
@@ -116,7 +122,7 @@ def ask(
     """
     with ExitStack() as alone:
         alone.enter_context(exclusive(study._storage))
-        if total is not None and not room(study, total):
+        if total is not None and (not room(study, total) or exhausted(study, session)):
             return None
         _sign_next(study)
         # Drawing may take seconds: others go on as soon as the trial is signed.
@@ -170,7 +176,8 @@ class _Numbered(BaseSampler):
         seed = int(derive(settings.seed, number, "sampler").generate_state(1)[0])
         self._sampler = settings.sampler.build(seed=seed, grid=grid)
         self._sampler.before_trial(study, trial)
-        self._signed()
+        if not settings.sampler.finite_space:  # its points are taken by the parameters drawn
+            self._signed()
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

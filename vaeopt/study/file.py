@@ -123,6 +123,8 @@ class StudyFile:
 
     settings: StudySettings
     folder: Path
+    source: Path | None = None
+    """the file, where the settings are what stands in it"""
 
     @property
     def database(self) -> Path:
@@ -165,7 +167,7 @@ def open_study(
     for assignment in overrides:
         _assign(table, assignment)
     _load_plugins(table.get("plugins", ()), path.parent)
-    return StudyFile(StudySettings(**table), path.parent)
+    return StudyFile(StudySettings(**table), path.parent, None if overrides else path)
 
 
 def _find(path: Path) -> Path:

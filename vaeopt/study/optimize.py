@@ -2,21 +2,26 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import optuna
 import torch
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
-from vaeopt.study.ask import ask_together, exhausted
+from vaeopt.study.ask import ask_together, exhausted, running_elsewhere
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.guard import check_same
+from vaeopt.study.interrupts import deferred
+from vaeopt.study.liveness import Pulse
 from vaeopt.study.pareto import finished
+from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.records import (
     attach,
@@ -29,7 +34,8 @@ from vaeopt.study.records import (
 )
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import closed, create_or_load, storage_url
+from vaeopt.study.storage import closed, create_or_load, load_study, storage_url
+from vaeopt.study.workers import Crew
 from vaeopt.workflow import (
     Workflow,
     optimised,
@@ -40,43 +46,11 @@ from vaeopt.workflow import (
     walk_many,
 )
 
-__all__ = ["Progress", "Replay", "optimize", "replay", "retrain", "run_once"]
+__all__ = ["Progress", "Replay", "create", "optimize", "replay", "retrain", "run_once", "work"]
 
 _FAILURES_IN_A_ROW = 5
-
-
-class Progress(Protocol):
-    """What a caller may want to show while a study runs."""
-
-    def started(self, study: optuna.Study, session: Session, total: int) -> None:
-        """Before the first trial; ``total`` finished trials are wanted."""
-
-    def note(self, line: str) -> None:
-        """Something to know before the first trial; not called where there is nothing."""
-
-    def training(self, numbers: Sequence[int]) -> None:
-        """Before trials that were asked for together train: those of the next epochs.
-
-        Not called while one trial is asked for at a time.
-        """
-
-    def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
-        """After each training epoch; the loss is the mean of all that trains."""
-
-    def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """After each trial, failed ones included."""
-
-
-class _Silent:
-    def started(self, study: optuna.Study, session: Session, total: int) -> None: ...
-
-    def note(self, line: str) -> None: ...
-
-    def training(self, numbers: Sequence[int]) -> None: ...
-
-    def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None: ...
-
-    def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None: ...
+# How often the storage is asked what became of trials that others run [s].
+_POLL_S = 0.5
 
 
 def optimize(
@@ -85,11 +59,14 @@ def optimize(
     n_trials: int | None = None,
     timeout_s: float | None = None,
     trials_at_once: int | None = None,
+    workers: int = 1,
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
 ) -> optuna.Study:
     """Create a study or go on with it until it has ``n_trials`` finished trials.
+
+    Trials that other processes run count: they are waited for, and run here if those processes die.
 
     Args:
         study: a study folder, a ``.toml`` file, or settings made in Python.
@@ -97,9 +74,10 @@ def optimize(
         timeout_s: start no trial after this many seconds.
         trials_at_once: trials that are asked for together and trained together; that of the study
             file if left out.
+        workers: processes that share the trials; with more than 1, this one only watches them.
         storage: Optuna storage URL; a SQLite file beside the study file if left out.
         folder: where outputs of settings made in Python belong.
-        progress: told of every epoch and trial.
+        progress: told of every epoch and trial; of trials only where there are several workers.
 
     Returns:
         A plain Optuna study.
@@ -109,22 +87,102 @@ def optimize(
         KeyboardInterrupt: Ctrl-C; running trials are marked and will be run again.
     """
     file = _with(open_study(study, folder=folder), trials_at_once)
+    crew = Crew.of(file, workers, storage) if workers > 1 else None
     session = prepare(file)
-    resolve_devices(file.settings.workflow)  # now, not in the first trial
-    total = n_trials if n_trials is not None else file.settings.optuna.n_trials
-    limit = timeout_s if timeout_s is not None else file.settings.optuna.timeout_s
-    show: Progress = progress or _Silent()
+    if crew is None:
+        resolve_devices(file.settings.workflow)  # now, not in the first trial
+    total, limit = _ends(file, n_trials, timeout_s)
+    show: Progress = progress or Silent()
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
         optuna_study = create_or_load(session, storage_url(file, storage))
-        try:
+        with _worked_on(optuna_study):
             requeue_interrupted(optuna_study, session.space.distributions)
             show.started(optuna_study, session, total)
             _record_at_once(optuna_study, session, show)
-            _loop(optuna_study, session, total, limit, show)
-        finally:
-            closed(optuna_study._storage)
+            if crew is not None:
+                crew.run(optuna_study, session, total, limit, show)
+            else:
+                _loop(optuna_study, session, total, limit, show, wait=True)
     return optuna_study
+
+
+def create(
+    study: str | Path | StudySettings | StudyFile,
+    *,
+    storage: str | None = None,
+    folder: str | Path | None = None,
+) -> tuple[optuna.Study, bool]:
+    """Create a study and train nothing, or check that the one that is there is the same.
+
+    Returns:
+        The study, and whether it was made now.
+
+    Raises:
+        VaeoptError: for whatever the user can put right; nothing has been written then.
+    """
+    file = open_study(study, folder=folder)
+    session = prepare(file)
+    file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
+    with quiet_optuna():
+        try:
+            load_study(file, storage)
+            made = False
+        except StudyError:  # none is there, or else it is refused again
+            made = True
+        return create_or_load(session, storage_url(file, storage)), made
+
+
+def work(
+    study: str | Path | StudySettings | StudyFile,
+    *,
+    n_trials: int | None = None,
+    timeout_s: float | None = None,
+    trials_at_once: int | None = None,
+    storage: str | None = None,
+    folder: str | Path | None = None,
+    progress: Progress | None = None,
+) -> optuna.Study:
+    """Join a study that exists: run trials until none is left to be started.
+
+    Like :func:`optimize`, which also creates the study and waits for trials that others run.
+
+    Raises:
+        StudyError: there is no such study yet.
+        VaeoptError: for whatever else the user can put right.
+        KeyboardInterrupt: Ctrl-C; running trials are marked and will be run again.
+    """
+    file = _with(open_study(study, folder=folder), trials_at_once)
+    with quiet_optuna():
+        optuna_study = load_study(file, storage)
+        session = prepare(file)
+        check_same(optuna_study, session)
+        resolve_devices(file.settings.workflow)  # now, not in the first trial
+        total, limit = _ends(file, n_trials, timeout_s)
+        show: Progress = progress or Silent()
+        with _worked_on(optuna_study):
+            show.started(optuna_study, session, total)
+            _record_at_once(optuna_study, session, show)
+            _loop(optuna_study, session, total, limit, show, wait=False)
+    return optuna_study
+
+
+@contextmanager
+def _worked_on(study: optuna.Study) -> Iterator[None]:
+    """Others see that this process lives; in the end its files are closed and can be copied."""
+    try:
+        with Pulse(study):
+            yield
+    finally:
+        closed(study._storage)
+
+
+def _ends(
+    file: StudyFile, n_trials: int | None, timeout_s: float | None
+) -> tuple[int, float | None]:
+    asked = file.settings.optuna
+    total = n_trials if n_trials is not None else asked.n_trials
+    return total, timeout_s if timeout_s is not None else asked.timeout_s
 
 
 def _with(file: StudyFile, trials_at_once: int | None) -> StudyFile:
@@ -148,24 +206,51 @@ def _record_at_once(study: optuna.Study, session: Session, show: Progress) -> No
 
 
 def _loop(
-    study: optuna.Study, session: Session, total: int, limit_s: float | None, show: Progress
+    study: optuna.Study,
+    session: Session,
+    total: int,
+    limit_s: float | None,
+    show: Progress,
+    *,
+    wait: bool,
 ) -> None:
+    """Run trials until none may be started; wait for those that others run, if that is wanted."""
     start = time.monotonic()
     failures = 0
-    while len(finished(study)) < total and not exhausted(study, session):
+    waiting = False
+    while len(finished(study)) < total:
         if limit_s is not None and time.monotonic() - start >= limit_s:
             return
         with resumable(study):
-            trials = ask_together(study, session, total)
-            if not trials:  # other processes run all that is left
-                return
+            with deferred():
+                requeue_interrupted(study, session.space.distributions)
+                tried = exhausted(study, session)
+                trials = [] if tried else ask_together(study, session, total)
             for trial, outcome in zip(trials, _outcomes(session, trials, show), strict=True):
-                _tell(study, session, trial, outcome)
+                with deferred():
+                    told = _tell(study, session, trial, outcome)
+                if not told:
+                    show.note(
+                        f"trial {trial.number} was ended by another process, which took this one "
+                        "for dead: its result is dropped, as it is run again"
+                    )
+                    continue
                 done = study.get_trials(deepcopy=False)[trial.number]
                 show.trial_done(study, done)
                 failures = failures + 1 if done.state == TrialState.FAIL else 0
                 if failures >= _FAILURES_IN_A_ROW:
                     raise _too_many(failures, done)
+        if trials:
+            continue
+        others = running_elsewhere(study)
+        if not wait or (tried and not others):
+            return
+        if others:
+            if not waiting:
+                plural = "s" if len(others) > 1 else ""
+                show.note(f"waiting for {len(others)} trial{plural} that others run")
+            waiting = True
+            time.sleep(_POLL_S)
 
 
 def _too_many(failures: int, last: FrozenTrial) -> StudyError:
@@ -219,8 +304,22 @@ def _settings(session: Session, trial: Trial) -> Workflow | Exception:
         return error
 
 
-def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> None:
-    """Store what came out of a trial and tell the result, or that it failed."""
+def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> bool:
+    """Store what came out of a trial and tell the result, or that it failed.
+
+    Returns:
+        False where another process has ended the trial: it counts as that one said.
+    """
+    try:
+        _store(study, session, trial, outcome)
+    except (UpdateFinishedTrialError, ValueError):  # of an attribute; of the state
+        if not study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+            raise
+        return False
+    return True
+
+
+def _store(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> None:
     try:
         if isinstance(outcome, Exception):
             raise outcome
@@ -229,6 +328,8 @@ def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome
         values = optimised(workflow, scores)
         attach(trial, run, workflow, session.file.artefacts, scores)
         set_constraint(trial, run.collapse.margin)  # last: a sampler must not see it half-done
+    except StorageInternalError:  # not the fault of the trial, which is run again
+        raise
     except Exception as error:
         record_failure(trial, error)
         study.tell(trial, state=TrialState.FAIL)
@@ -258,7 +359,7 @@ def retrain(
 
 def run_once(session: Session, *, progress: Progress | None = None) -> WorkflowRun:
     """One walk with the settings as written, no Optuna; seeded as trial 0 would be."""
-    show: Progress = progress or _Silent()
+    show: Progress = progress or Silent()
     settings = session.file.settings
     return retrain(session, settings.workflow, Seeds(settings.optuna.seed, 0), on_epoch=show.epoch)
 
@@ -287,7 +388,7 @@ def replay(
     study: optuna.Study, session: Session, trial: FrozenTrial, *, progress: Progress | None = None
 ) -> Replay:
     """Run a finished trial again from its record alone; nothing is stored."""
-    show: Progress = progress or _Silent()
+    show: Progress = progress or Silent()
     workflow = settings_of(trial)
     threads = torch.get_num_threads()
     # Sums are ordered by thread: another number of threads differs in the sixth digit.
