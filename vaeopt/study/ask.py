@@ -56,7 +56,8 @@ def ask_together(study: optuna.Study, session: Session, total: int) -> list[Tria
 def room(study: optuna.Study, total: int) -> int:
     """How many trials may still be started, so that ``total`` are finished in the end."""
     taken = sum(
-        trial.state == TrialState.COMPLETE or (trial.state == TrialState.RUNNING and _runs(study, trial))
+        trial.state == TrialState.COMPLETE
+        or (trial.state == TrialState.RUNNING and _runs(study, trial))
         for trial in study.get_trials(deepcopy=False)
     )
     return max(0, total - taken)

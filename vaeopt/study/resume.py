@@ -62,7 +62,8 @@ def _anything_cut_off(study: optuna.Study) -> bool:
     trials = study.get_trials(deepcopy=False)
     retried = _retried(trials)
     return any(
-        _is_dead(study, trial) or _ended_early(trial, retried) or _is_unbegun(study, trial) for trial in trials
+        _is_dead(study, trial) or _ended_early(trial, retried) or _is_unbegun(study, trial)
+        for trial in trials
     )
 
 
