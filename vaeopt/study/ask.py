@@ -56,7 +56,8 @@ def ask_together(study: optuna.Study, session: Session, total: int) -> list[Tria
 def room(study: optuna.Study, total: int) -> int:
     """How many trials may still be started, so that ``total`` are finished in the end."""
     taken = sum(
-        trial.state == TrialState.COMPLETE or (trial.state == TrialState.RUNNING and _runs(trial))
+        trial.state == TrialState.COMPLETE
+        or (trial.state == TrialState.RUNNING and _runs(study, trial))
         for trial in study.get_trials(deepcopy=False)
     )
     return max(0, total - taken)
@@ -65,11 +66,11 @@ def room(study: optuna.Study, total: int) -> int:
 def running_elsewhere(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that other processes run, as far as can be known."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return [trial for trial in trials if alive(trial)]
+    return [trial for trial in trials if alive(trial, study)]
 
 
-def _runs(trial: FrozenTrial) -> bool:
-    return trial.user_attrs.get(WORKER) == worker_name() or alive(trial)
+def _runs(study: optuna.Study, trial: FrozenTrial) -> bool:
+    return trial.user_attrs.get(WORKER) == worker_name() or alive(trial, study)
 
 
 def _cut_off(study: optuna.Study) -> tuple[int, int] | None:
@@ -91,14 +92,14 @@ def exhausted(study: optuna.Study, session: Session) -> bool:
     tried = {
         tuple(sorted(trial.params.items()))
         for trial in study.get_trials(deepcopy=False)
-        if _tries(trial)
+        if _tries(study, trial)
     }
     return len(tried) >= (session.space.n_points or 0)
 
 
-def _tries(trial: FrozenTrial) -> bool:
+def _tries(study: optuna.Study, trial: FrozenTrial) -> bool:
     if trial.state == TrialState.RUNNING:
-        return _runs(trial)
+        return _runs(study, trial)
     # A point that fails would fail again; one that was interrupted is run again.
     return trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED, False)
 

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
 import torch
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
@@ -17,6 +19,7 @@ from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import check_same
 from vaeopt.study.interrupts import deferred
+from vaeopt.study.liveness import Pulse
 from vaeopt.study.pareto import finished
 from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
@@ -93,7 +96,7 @@ def optimize(
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
         optuna_study = create_or_load(session, storage_url(file, storage))
-        try:
+        with _worked_on(optuna_study):
             requeue_interrupted(optuna_study, session.space.distributions)
             show.started(optuna_study, session, total)
             _record_at_once(optuna_study, session, show)
@@ -101,8 +104,6 @@ def optimize(
                 crew.run(optuna_study, session, total, limit, show)
             else:
                 _loop(optuna_study, session, total, limit, show, wait=True)
-        finally:
-            closed(optuna_study._storage)
     return optuna_study
 
 
@@ -161,13 +162,21 @@ def work(
         resolve_devices(file.settings.workflow)  # now, not in the first trial
         total, limit = _ends(file, n_trials, timeout_s)
         show: Progress = progress or Silent()
-        try:
+        with _worked_on(optuna_study):
             show.started(optuna_study, session, total)
             _record_at_once(optuna_study, session, show)
             _loop(optuna_study, session, total, limit, show, wait=False)
-        finally:
-            closed(optuna_study._storage)
     return optuna_study
+
+
+@contextmanager
+def _worked_on(study: optuna.Study) -> Iterator[None]:
+    """Others see that this process lives; in the end its files are closed and can be copied."""
+    try:
+        with Pulse(study):
+            yield
+    finally:
+        closed(study._storage)
 
 
 def _ends(
@@ -221,7 +230,13 @@ def _loop(
                 trials = [] if tried else ask_together(study, session, total)
             for trial, outcome in zip(trials, _outcomes(session, trials, show), strict=True):
                 with deferred():
-                    _tell(study, session, trial, outcome)
+                    told = _tell(study, session, trial, outcome)
+                if not told:
+                    show.note(
+                        f"trial {trial.number} was ended by another process, which took this one "
+                        "for dead: its result is dropped, as it is run again"
+                    )
+                    continue
                 done = study.get_trials(deepcopy=False)[trial.number]
                 show.trial_done(study, done)
                 failures = failures + 1 if done.state == TrialState.FAIL else 0
@@ -291,8 +306,22 @@ def _settings(session: Session, trial: Trial) -> Workflow | Exception:
         return error
 
 
-def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> None:
-    """Store what came out of a trial and tell the result, or that it failed."""
+def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> bool:
+    """Store what came out of a trial and tell the result, or that it failed.
+
+    Returns:
+        False where another process has ended the trial: it counts as that one said.
+    """
+    try:
+        _store(study, session, trial, outcome)
+    except (UpdateFinishedTrialError, ValueError):  # of an attribute; of the state
+        if not study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+            raise
+        return False
+    return True
+
+
+def _store(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> None:
     try:
         if isinstance(outcome, Exception):
             raise outcome
@@ -301,6 +330,8 @@ def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome
         values = optimised(workflow, scores)
         attach(trial, run, workflow, session.file.artefacts, scores)
         set_constraint(trial, run.collapse.margin)  # last: a sampler must not see it half-done
+    except StorageInternalError:  # not the fault of the trial, which is run again
+        raise
     except Exception as error:
         record_failure(trial, error)
         study.tell(trial, state=TrialState.FAIL)
