@@ -57,18 +57,19 @@ def test_the_recipe_of_a_server_works(
 
     def bash(text: str) -> None:
         text = text.replace("$(hostname)", "localhost").replace("5433", port)
-        done = subprocess.run(  # noqa: S603
-            [BASH, "-euo", "pipefail"],
-            input=text,
-            text=True,
-            cwd=home,
-            env=environment,
-            stdout=subprocess.DEVNULL,  # the server keeps it open
-            stderr=(home / "said").open("w"),
-            timeout=120,
-            check=False,
-            **who,
-        )
+        with (home / "said").open("w") as said:
+            done = subprocess.run(  # noqa: S603
+                [BASH, "-euo", "pipefail"],
+                input=text,
+                text=True,
+                cwd=home,
+                env=environment,
+                stdout=subprocess.DEVNULL,  # the server keeps it open
+                stderr=said,
+                timeout=120,
+                check=False,
+                **who,
+            )
         assert done.returncode == 0, (home / "said").read_text()
 
     once, later, backup = _recipe()
