@@ -18,7 +18,7 @@ from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import (
-    StorageAway,
+    StorageError,
     backend_of,
     create_or_load,
     exclusive,
@@ -66,7 +66,12 @@ def test_a_study_goes_on_while_its_server_is_restarted(tmp_path: Path) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=3)
     with running() as server:
         url = server.database()
-        restarted = threading.Thread(target=lambda: (time.sleep(1), server.start()))
+
+        def restart() -> None:
+            time.sleep(1)
+            server.start()
+
+        restarted = threading.Thread(target=restart)
 
         def away() -> None:
             server.stop()
@@ -84,14 +89,13 @@ def test_a_server_that_stays_away_ends_the_study_in_one_line(
     folder = write_study(tmp_path, rewards=ONE, n_trials=3)
     with running() as server:
         url = server.database()
-        with pytest.raises(StorageAway) as caught:
+        with pytest.raises(StorageError) as caught:
             optimize(folder, storage=url, progress=Halt(1, server.stop))
         assert "cannot be used now" in str(caught.value)
         assert "\n" not in str(caught.value)
         assert PASSWORD not in str(caught.value)
         server.start()
-        study = optimize(folder, storage=url)
-    states = [trial.state.name for trial in study.get_trials()]
+        states = [trial.state.name for trial in optimize(folder, storage=url).trials]
     assert sorted(states) == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]
 
 
@@ -147,11 +151,16 @@ def test_a_lock_that_went_with_its_connection_is_missed(
     folder = write_study(tmp_path, rewards=ONE)
     study = create_or_load(prepare(open_study(folder)), postgres_url)
     other = open_storage(postgres_url)
-    with pytest.raises(optuna.exceptions.StorageInternalError), exclusive(study._storage):
-        study.ask()
-        with backend_of(other).engine.connect() as connection:  # type: ignore[attr-defined]
-            connection.exec_driver_sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
-            )
-        study.ask()
+
+    def lose() -> None:
+        with exclusive(study._storage):
+            study.ask()
+            with backend_of(other).engine.connect() as connection:  # type: ignore[attr-defined]
+                connection.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                )
+            study.ask()
+
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        lose()
     assert len(study.trials) == 1

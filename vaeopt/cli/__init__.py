@@ -8,11 +8,14 @@ Heavy imports stand inside the verbs, so that ``--help`` answers at once. Exit s
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 
 from vaeopt.cli.verbs import complain
 from vaeopt.cli.words import parser as _parser
 from vaeopt.core.errors import VaeoptError
+from vaeopt.core.secrets import masked
 
 __all__ = ["main"]
 
@@ -21,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     arguments = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
+    sys.excepthook = _without_passwords
     _keep_freed_memory()
     try:
         status: int = arguments.verb(arguments)
@@ -56,6 +60,13 @@ def _keep_freed_memory() -> None:
         return
     mallopt(mmap_threshold, one_gib)
     mallopt(trim_threshold, one_gib)
+
+
+def _without_passwords(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """The traceback of an error of ours: a database driver may have put a URL into its message."""
+    print(masked("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -5,6 +5,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from vaeopt.core.secrets import masked
+
 if TYPE_CHECKING:
     import optuna
 
@@ -37,7 +39,7 @@ _NONE_FEASIBLE = "no feasible trial yet: none is finished, or all have collapsed
 
 def complain(line: str) -> None:
     """One line on standard error."""
-    print(f"vaeopt: {line}", file=sys.stderr)
+    print(masked(f"vaeopt: {line}"), file=sys.stderr)
 
 
 def new(arguments: argparse.Namespace) -> int:

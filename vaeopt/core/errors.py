@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vaeopt.core.secrets import masked
+
 __all__ = [
     "ChangedError",
     "DataError",
@@ -34,7 +36,7 @@ class VaeoptError(Exception):
         """One line: ``setting: message; remedy``."""
         head = f"{self.setting}: " if self.setting else ""
         tail = f"; {self.remedy}" if self.remedy else ""
-        return " ".join(f"{head}{self.message}{tail}".split())
+        return masked(" ".join(f"{head}{self.message}{tail}".split()))
 
     @property
     def lines(self) -> list[str]:

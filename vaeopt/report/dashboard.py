@@ -1,11 +1,14 @@
 """optuna-dashboard on the storage and the artefacts of a study."""
 
+import ipaddress
 import socket
+import sys
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from vaeopt.core.errors import StudyError
 from vaeopt.study.artefacts import Artefacts
+from vaeopt.study.storage import open_storage
 
 __all__ = ["serve"]
 
@@ -27,12 +30,11 @@ def serve(url: str, artefacts: Artefacts, *, host: str, port: int) -> int:
     Raises:
         StudyError: the port is taken.
     """
-    import optuna
     from optuna_dashboard import wsgi
 
     artefacts.prepare()
     app = wsgi(
-        storage=optuna.storages.get_storage(url),
+        storage=open_storage(url),
         artifact_store=artefacts,
     )
     try:
@@ -42,9 +44,21 @@ def serve(url: str, artefacts: Artefacts, *, host: str, port: int) -> int:
             f"cannot listen on {host}:{port}: {error}", remedy="choose another --port"
         ) from error
     with server:
+        if not _loopback(host):
+            print(
+                "warning: everybody who reaches this address can change and delete the study",
+                file=sys.stderr,
+            )
         print(
             f"dashboard on http://{host}:{server.server_port}/dashboard/  (Ctrl-C ends it)",
             flush=True,
         )
         server.serve_forever()
     return 0
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -163,7 +163,7 @@ def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = Non
         f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
         f"{failed} failed or interrupted, {len(running)} running",
     ]
-    lines += worker_lines(running) or ["workers   none"]
+    lines += worker_lines(study, running) or ["workers   none"]
     repeats = sum(len(mean_of(t)) > 1 for t in complete)
     if repeats:
         lines.append(f"repeats   {repeats} trained parameters again; their values are means")
@@ -182,16 +182,17 @@ def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = Non
     return lines
 
 
-def worker_lines(running: Sequence[FrozenTrial]) -> list[str]:
+def worker_lines(study: optuna.Study, running: Sequence[FrozenTrial]) -> list[str]:
     """Which processes run these trials, since when, and whether they are still there."""
     of: dict[str, list[FrozenTrial]] = {}
     for trial in running:
         of.setdefault(trial.user_attrs.get(WORKER, ""), []).append(trial)
     lines = []
     for name, own in of.items():
-        where = ":".join(name.split(":")[:-1]) or "unknown"
+        place, pid, _ = name.rsplit(":", 2) if name else ("", "", "")
+        where = f"{place.split('/')[0]}:{pid}" if name else "unknown"
         began = min(trial.datetime_start for trial in own if trial.datetime_start)
-        here = name == worker_name() or alive(own[0])
+        here = name == worker_name() or alive(own[0], study)
         lines.append(
             f"worker    {where}, {spans(trial.number for trial in own)} since "
             f"{began:%Y-%m-%d %H:%M:%S}, {'alive' if here else 'gone: they will be run again'}"

@@ -58,7 +58,7 @@ class Artefacts:
                 remedy="choose a folder that can be written to",
             ) from error
         for left in self.folder.glob(f"{_UNFINISHED}*"):
-            if not worker_alive(left.name.removeprefix(_UNFINISHED).rpartition("-")[0]):
+            if worker_alive(left.name.removeprefix(_UNFINISHED).rpartition("-")[0]) is False:
                 shutil.rmtree(left, ignore_errors=True)
         if self.bucket is not None:
             self.bucket.check()

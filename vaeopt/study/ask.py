@@ -51,7 +51,8 @@ def ask_together(study: optuna.Study, session: Session, total: int) -> list[Tria
 def room(study: optuna.Study, total: int) -> int:
     """How many trials may still be started, so that ``total`` are finished in the end."""
     taken = sum(
-        trial.state == TrialState.COMPLETE or (trial.state == TrialState.RUNNING and runs(trial))
+        trial.state == TrialState.COMPLETE
+        or (trial.state == TrialState.RUNNING and runs(study, trial))
         for trial in study.get_trials(deepcopy=False)
     )
     return max(0, total - taken)
@@ -60,7 +61,7 @@ def room(study: optuna.Study, total: int) -> int:
 def running_elsewhere(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that other processes run, as far as can be known."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return [trial for trial in trials if alive(trial)]
+    return [trial for trial in trials if alive(trial, study)]
 
 
 def _cut_off(study: optuna.Study) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ __all__ = [
     "ACCEPTED",
     "AT_ONCE",
     "BATCH",
+    "BEAT",
     "FAILURE",
     "IDENTITY",
     "INTERRUPTED",
@@ -15,6 +16,8 @@ __all__ = [
 
 WORKER = "vaeopt:worker"
 """which process asked for it"""
+BEAT = "vaeopt:beat"
+"""how often its process has said that it lives, on storages that have no heartbeat of their own"""
 SEED_NUMBER = "vaeopt:seed_number"
 """what its seeds derive from, with the seed of the study"""
 BATCH = "vaeopt:batch"

@@ -1,41 +1,170 @@
 """Which process runs a trial, and whether it is still there."""
 
+import logging
 import os
 import socket
+import threading
+import time
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from types import TracebackType
 
+import optuna
 import psutil
-from optuna.trial import FrozenTrial
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
 
-from vaeopt.study.attributes import WORKER
+from vaeopt.study.attributes import BEAT, WORKER
+from vaeopt.study.storage import backend_of
+from vaeopt.study.storage.relational import Relational
 
-__all__ = ["alive", "worker_alive", "worker_name"]
+__all__ = ["Pulse", "alive", "worker_alive", "worker_name"]
+
+_log = logging.getLogger(__name__)
+
+BEAT_S = 30.0
+"""time between two heartbeats of a process"""
+GRACE_S = 300.0
+"""how long a process of another machine may be silent before it counts as dead"""
 
 # A trial without a worker's name died between being asked for and being signed for.
 _SIGNING = timedelta(seconds=30)
 
 
 def worker_name(pid: int | None = None) -> str:
-    """``host:pid:start`` of this or another process here; the start tells a reused number apart."""
+    """``place:pid:start`` of this or another process here; the start tells a reused number apart.
+
+    The place is the host, its boot and its table of processes: neither a reboot nor a container
+    with the same name and numbers passes for this one.
+    """
     pid = os.getpid() if pid is None else pid
-    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.0f}"
+    return f"{_place()}:{pid}:{psutil.Process(pid).create_time():.0f}"
 
 
-def alive(trial: FrozenTrial) -> bool:
-    """Whether another process than this one runs the trial, as far as can be known."""
-    worker = trial.user_attrs.get(WORKER)
-    if isinstance(worker, str):
-        return worker != worker_name() and worker_alive(worker)
-    started = trial.datetime_start
-    return started is not None and datetime.now() - started < _SIGNING
-
-
-def worker_alive(name: str) -> bool:
-    """Whether the process that took a trial is still there; unknown hosts count as alive."""
-    host, pid, start = name.rsplit(":", 2)
-    if host != socket.gethostname():
-        return True
+@cache
+def _place() -> str:
     try:
-        return abs(psutil.Process(int(pid)).create_time() - float(start)) < 2
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+        table = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # not Linux
+        return socket.gethostname()
+    return f"{socket.gethostname()}~{boot}~{table}"
+
+
+def alive(trial: FrozenTrial, study: optuna.Study | None = None) -> bool:
+    """Whether another process than this one runs the trial, as far as can be known.
+
+    Args:
+        trial: that runs.
+        study: of the trial; without it, a process of another machine counts as alive.
+    """
+    worker = trial.user_attrs.get(WORKER)
+    if not isinstance(worker, str):
+        started = trial.datetime_start
+        return started is not None and datetime.now() - started < _SIGNING
+    if worker == worker_name():
+        return False
+    known = worker_alive(worker)
+    if known is not None or study is None:
+        return known is not False
+    if _before_reboot(worker) and _on_this_machine_only(study):
+        return False
+    return not _silent(study, trial)
+
+
+def worker_alive(name: str) -> bool | None:
+    """Whether the process that took a trial is still there; None where it cannot be seen."""
+    place, pid, start = name.rsplit(":", 2)
+    if place not in (_place(), socket.gethostname()):
+        return None
+    try:
+        process = psutil.Process(int(pid))
+        ended = process.status() == psutil.STATUS_ZOMBIE  # nobody has asked yet how it ended
+        return not ended and abs(process.create_time() - float(start)) < 2
     except psutil.Error:
         return False
+
+
+def _before_reboot(name: str) -> bool:
+    was, now = (place.split("~") for place in (name.rsplit(":", 2)[0], _place()))
+    return len(was) == len(now) == 3 and was[0] == now[0] and was[1] != now[1]
+
+
+def _on_this_machine_only(study: optuna.Study) -> bool:
+    backend = backend_of(study._storage)
+    return isinstance(backend, RDBStorage) and backend.engine.name == "sqlite"
+
+
+_seen: dict[tuple[str, int], tuple[object, float]] = {}
+
+
+def _silent(study: optuna.Study, trial: FrozenTrial) -> bool:
+    backend = backend_of(study._storage)
+    if isinstance(backend, Relational):
+        silent_s = backend.silent_s([trial._trial_id])
+        if trial._trial_id in silent_s:
+            return silent_s[trial._trial_id] > GRACE_S
+    # Whether it changes is watched by the clock of this process: others may go wrong.
+    key, beat, now = (study.study_name, trial.number), trial.user_attrs.get(BEAT), time.monotonic()
+    if key not in _seen or _seen[key][0] != beat:
+        _seen[key] = (beat, now)
+    return now - _seen[key][1] > GRACE_S
+
+
+class Pulse:
+    """Says in the storage that this process lives, for all trials that it runs in the block.
+
+    A thread of its own does, every 30 s, while the trials train. It outlives a storage that is away
+    for a while, and does not outlive the process.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vaeopt-pulse", daemon=True)
+        self._beats = 0
+
+    def __enter__(self) -> "Pulse":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        told = False
+        while not self._stop.wait(BEAT_S):
+            try:
+                self.beat()
+                told = False
+            except Exception as error:  # whatever it is, the next beat may succeed
+                if not told:
+                    _log.warning("no heartbeat could be written: %s", error)
+                told = True
+
+    def beat(self) -> None:
+        """Say it once."""
+        study, storage = self._study, self._study._storage
+        backend = backend_of(storage)
+        self._beats += 1
+        try:
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if trial.user_attrs.get(WORKER) != worker_name():
+                    continue
+                if isinstance(backend, RDBStorage):
+                    backend.record_heartbeat(trial._trial_id)
+                else:
+                    storage.set_trial_user_attr(trial._trial_id, BEAT, self._beats)
+        except UpdateFinishedTrialError:
+            pass  # it was told in the meantime
+        finally:
+            if isinstance(backend, RDBStorage):
+                backend.remove_session()  # each thread has its own

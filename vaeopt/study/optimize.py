@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vaeopt.study.disk import room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import check_same
 from vaeopt.study.interrupts import deferred
+from vaeopt.study.liveness import Pulse
 from vaeopt.study.pareto import finished
 from vaeopt.study.points import exhausted
 from vaeopt.study.progress import Progress, Silent
@@ -86,7 +88,7 @@ def optimize(
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna(), room_on_disk():
         optuna_study = create_or_load(session, storage_url(file, storage), accept=accept)
-        try:
+        with _worked_on(optuna_study):
             requeue_interrupted(optuna_study, session.space.distributions)
             show.started(optuna_study, session, total)
             _record_at_once(optuna_study, session, show)
@@ -94,8 +96,6 @@ def optimize(
                 crew.run(optuna_study, session, total, limit, show)
             else:
                 _Here(optuna_study, session, total, limit, show, wait=True).until_done()
-        finally:
-            closed(optuna_study._storage)
     return optuna_study
 
 
@@ -118,11 +118,13 @@ def create(
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
         try:
-            load_study(file, storage)
+            closed(load_study(file, storage)._storage)
             made = False
         except StudyError:  # none is there, or else it is refused again
             made = True
-        return create_or_load(session, storage_url(file, storage)), made
+        optuna_study = create_or_load(session, storage_url(file, storage))
+        closed(optuna_study._storage)
+        return optuna_study, made
 
 
 def work(
@@ -148,19 +150,27 @@ def work(
     file = _with(open_study(study, folder=folder), trials_at_once)
     with quiet_optuna(), room_on_disk():
         optuna_study = load_study(file, storage)
-        try:
-            session = prepare(file)
-            session.artefacts.prepare()
-            check_same(optuna_study, session, accept=accept, asks=True)
-            resolve_devices(file.settings.workflow)  # now, not in the first trial
-            total, limit = _ends(file, n_trials, timeout_s)
-            show: Progress = progress or Silent()
+        session = prepare(file)
+        session.artefacts.prepare()
+        check_same(optuna_study, session, accept=accept, asks=True)
+        resolve_devices(file.settings.workflow)  # now, not in the first trial
+        total, limit = _ends(file, n_trials, timeout_s)
+        show: Progress = progress or Silent()
+        with _worked_on(optuna_study):
             show.started(optuna_study, session, total)
             _record_at_once(optuna_study, session, show)
             _Here(optuna_study, session, total, limit, show, wait=False).until_done()
-        finally:
-            closed(optuna_study._storage)
     return optuna_study
+
+
+@contextmanager
+def _worked_on(study: optuna.Study) -> Iterator[None]:
+    """Others see that this process lives; in the end its files are closed and can be copied."""
+    try:
+        with Pulse(study):
+            yield
+    finally:
+        closed(study._storage)
 
 
 def _ends(

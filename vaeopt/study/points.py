@@ -35,9 +35,9 @@ Point = tuple[int | float | str, ...]
 """place of every parameter among its values, or the value where there are endlessly many"""
 
 
-def runs(trial: FrozenTrial) -> bool:
+def runs(study: optuna.Study, trial: FrozenTrial) -> bool:
     """Whether a process that lives has the trial, this one included."""
-    return trial.user_attrs.get(WORKER) == worker_name() or alive(trial)
+    return trial.user_attrs.get(WORKER) == worker_name() or alive(trial, study)
 
 
 def parameters(trial: FrozenTrial) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Taken:
         counts: Counter[Point] = Counter()
         undecided = 0
         for trial in trials:
-            if trial.number == but or not _takes(trial, retried, dead):
+            if trial.number == but or not _takes(study, trial, retried, dead):
                 continue
             point = point_of(parameters(trial), session.space.distributions)
             if point is not None:
@@ -127,12 +127,12 @@ class Taken:
         return cls(counts, undecided)
 
 
-def _takes(trial: FrozenTrial, retried: set[int | None], dead: bool) -> bool:
+def _takes(study: optuna.Study, trial: FrozenTrial, retried: set[int | None], dead: bool) -> bool:
     attributes = trial.user_attrs
     if trial.state == TrialState.WAITING:
         return _is_wanted(trial)
     if trial.state == TrialState.RUNNING:
-        return (dead and SEED_NUMBER in attributes) or runs(trial)
+        return (dead and SEED_NUMBER in attributes) or runs(study, trial)
     if attributes.get(INTERRUPTED, False):  # until it is queued again
         return dead and trial.number not in retried and SEED_NUMBER in attributes
     return True  # a point that fails would fail again

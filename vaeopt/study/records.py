@@ -18,6 +18,7 @@ from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX, ArtifactMeta
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
+from vaeopt.core.secrets import masked
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
 from vaeopt.core.version import __version__
@@ -109,8 +110,8 @@ def record_failure(trial: Trial, error: BaseException) -> None:
         FAILURE,
         {
             "type": type(error).__name__,
-            "message": str(error),
-            "traceback": "".join(traceback.format_exception(error))[-4000:],
+            "message": masked(str(error)),
+            "traceback": masked("".join(traceback.format_exception(error)))[-4000:],
         },
     )
 

@@ -62,7 +62,8 @@ def _anything_cut_off(study: optuna.Study) -> bool:
     trials = study.get_trials(deepcopy=False)
     retried = _retried(trials)
     return any(
-        _is_dead(trial) or _ended_early(trial, retried) or _is_unbegun(trial) for trial in trials
+        _is_dead(study, trial) or _ended_early(trial, retried) or _is_unbegun(study, trial)
+        for trial in trials
     )
 
 
@@ -70,8 +71,8 @@ def _retried(trials: Collection[FrozenTrial]) -> set[int]:
     return {trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs}
 
 
-def _is_dead(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.RUNNING and not alive(trial)
+def _is_dead(study: optuna.Study, trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.RUNNING and not alive(trial, study)
 
 
 def _ended_early(trial: FrozenTrial, retried: Collection[int]) -> bool:
@@ -86,7 +87,7 @@ def _requeue(study: optuna.Study, parameters: Collection[str]) -> int:
     cut_off: list[FrozenTrial] = []
     for trial in trials:
         _drop_unbegun(study, trial)
-        dead = _is_dead(trial)
+        dead = _is_dead(study, trial)
         if dead:
             try:
                 _cut_off(study, trial)
@@ -115,15 +116,15 @@ def _cut_off(study: optuna.Study, trial: FrozenTrial) -> None:
 
 def _drop_unbegun(study: optuna.Study, trial: FrozenTrial) -> None:
     """End a trial that was cut off before it ran: what is run again comes before a new one."""
-    if _is_unbegun(trial):
+    if _is_unbegun(study, trial):
         _take_out(study, trial)
 
 
-def _is_unbegun(trial: FrozenTrial) -> bool:
+def _is_unbegun(study: optuna.Study, trial: FrozenTrial) -> bool:
     # One that a user has queued carries its parameters among the attributes of the system.
     made_here = WORKER in trial.user_attrs and RETRY_OF not in trial.user_attrs
     waits = made_here and not trial.system_attrs and trial.state == TrialState.WAITING
-    return waits and not alive(trial)
+    return waits and not alive(trial, study)
 
 
 def _take_out(study: optuna.Study, trial: FrozenTrial) -> bool:

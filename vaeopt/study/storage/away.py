@@ -6,17 +6,17 @@ from sqlalchemy.engine import Engine
 from vaeopt.core.errors import StudyError
 from vaeopt.study.storage.urls import SETTING, shown_url
 
-__all__ = ["StorageAway", "away", "reason_of"]
+__all__ = ["StorageError", "away", "reason_of"]
 
 
-class StorageAway(StudyError, StorageInternalError):
+class StorageError(StudyError, StorageInternalError):
     """The server is gone, the disk is full, the file is locked: the study can go on later."""
 
 
-def away(engine: Engine, cause: BaseException) -> StorageAway:
+def away(engine: Engine, cause: BaseException) -> StorageError:
     """What to say of a call that failed."""
     shown = shown_url(engine.url.render_as_string(hide_password=True))
-    return StorageAway(
+    return StorageError(
         f"storage {shown} cannot be used now: {reason_of(cause)}",
         setting=SETTING,
         remedy="run the same command again when it can; no finished trial is lost",

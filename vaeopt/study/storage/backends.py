@@ -75,9 +75,18 @@ def _database(url: URL, create: bool) -> BaseStorage:
         if url.get_backend_name() == "postgresql":
             engine["connect_args"] = _POSTGRES
             engine["pool_events"] = [(_greet, "connect")]
+        if not create and not _holds_tables(url, engine.get("connect_args", {})):
+            return optuna.storages.InMemoryStorage()  # nothing is there, and nothing is made
     return _CachedStorage(
         Relational(url.render_as_string(hide_password=False), engine, create=create)
     )
+
+
+def _holds_tables(url: URL, connect_args: dict[str, Any]) -> bool:
+    """Whether Optuna has made its tables; asked of an empty database, it fails without a reason."""
+    unpooled = sqlalchemy.pool.NullPool
+    engine = sqlalchemy.create_engine(url, poolclass=unpooled, connect_args=connect_args)
+    return sqlalchemy.inspect(engine).has_table("studies")
 
 
 # A server that vanishes without a word is noticed after a minute, on both sides.

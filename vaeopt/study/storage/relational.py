@@ -14,7 +14,7 @@ from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError
 
-from vaeopt.study.storage.away import StorageAway, away
+from vaeopt.study.storage.away import StorageError, away
 from vaeopt.study.storage.exclusive import exclusive
 
 __all__ = ["Relational"]
@@ -126,7 +126,7 @@ class Relational(RDBStorage):
     def _ask(self, call: Callable[[], Any], *, again: bool = True) -> Any:
         try:
             return call()
-        except StorageAway:
+        except StorageError:
             raise
         except StorageInternalError as error:
             locked = self.scoped_session().bind is not self.engine

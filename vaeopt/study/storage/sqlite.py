@@ -41,10 +41,10 @@ def pragmas(connection: sqlite3.Connection, record: object) -> None:
 def shared(path: Path) -> None:
     """Let readers and a writer use the file at the same time, where its file system allows it."""
     journal = "DELETE" if on_network(path) else "WAL"
-    with closing(sqlite3.connect(path, timeout=WAIT_S)) as db:
-        # Where somebody else has the file open as it was, it stays so.
-        with contextlib.suppress(sqlite3.OperationalError):
-            db.execute(f"PRAGMA journal_mode = {journal}")
+    # Where somebody else has the file open as it was, it stays so.
+    unchanged = contextlib.suppress(sqlite3.OperationalError)
+    with unchanged, closing(sqlite3.connect(path, timeout=WAIT_S)) as db:
+        db.execute(f"PRAGMA journal_mode = {journal}")
 
 
 @cache
