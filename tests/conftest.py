@@ -8,6 +8,9 @@ import pytest
 import threadpoolctl
 import torch
 
+from tests.postgres import postgres as postgres
+from tests.postgres import postgres_url as postgres_url
+
 if not torch.cuda.is_available():
     # Before Triton's kernels are imported: they run as Python then.
     os.environ.setdefault("TRITON_INTERPRET", "1")

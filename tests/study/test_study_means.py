@@ -16,11 +16,12 @@ from vaeopt.study.attributes import REPEAT
 from vaeopt.study.confirm import leaders_of
 from vaeopt.study.file import open_study
 from vaeopt.study.hypervolume import hypervolume_history
-from vaeopt.study.optimize import optimize, replay
+from vaeopt.study.optimize import optimize
 from vaeopt.study.pareto import feasible, finished, front, representatives
 from vaeopt.study.preferences import preferred, win_share
 from vaeopt.study.records import record_of, scores_in
 from vaeopt.study.repeats import mean_of, own_margin, own_values
+from vaeopt.study.replay import replay
 from vaeopt.study.rescore import rescore
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study

@@ -92,9 +92,10 @@ def some_text(path: Path) -> None:
 
 
 def plain_optuna(path: Path) -> None:
-    optuna.create_study(
+    study = optuna.create_study(
         study_name="tiny", storage=f"sqlite:///{path}", directions=["minimize", "maximize"]
     )
+    study.ask()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,9 @@ def test_an_unknown_driver_of_sqlite_leaves_no_file(tmp_path: Path) -> None:
 def test_looking_at_a_study_that_is_not_there_makes_nothing(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", name="absent")
     before = contents(tmp_path)
-    with pytest.raises(StudyError, match=r"no study 'absent' in .* yet; start it"):
+    with pytest.raises(
+        StudyError, match=r"no study 'absent' in .* yet; make it with 'vaeopt create'"
+    ):
         load_study(open_study(folder))
     assert contents(tmp_path) == before
 

@@ -3,6 +3,7 @@
 import functools
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from optuna.trial import FrozenTrial
 from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.optimize import optimize
 from vaeopt.study.session import Session
+from vaeopt.study.storage import sqlite
 
 SEARCH = """\
 "patches.size_px" = { low = 5, high = 7, step = 2 }
@@ -189,8 +191,8 @@ def made_by_hand(
 
 
 def _no_fsync(connection: Any, record: object) -> None:
-    connection.execute("PRAGMA synchronous = OFF")  # nothing here survives a power cut anyway
-    connection.execute("PRAGMA journal_mode = MEMORY")
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")  # nothing here survives a power cut anyway
 
 
 _new_script = _VersionManager._create_alembic_script
@@ -206,6 +208,7 @@ def quick() -> Iterator[None]:
     """No fsync, and Optuna's thirty schema versions are imported once, not with every study."""
     sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", _no_fsync)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite, "SYNCHRONOUS", "OFF")
         patch.setattr(_VersionManager, "url", "sqlite://", raising=False)
         patch.setattr(_VersionManager, "_create_alembic_script", lambda manager: _script())
         yield

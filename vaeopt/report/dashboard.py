@@ -1,13 +1,11 @@
 """optuna-dashboard on the storage and the artefacts of a study."""
 
 import socket
-from pathlib import Path
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from optuna.artifacts import FileSystemArtifactStore
-
 from vaeopt.core.errors import StudyError
+from vaeopt.study.artefacts import Artefacts
 
 __all__ = ["serve"]
 
@@ -23,7 +21,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
-def serve(url: str, artefacts: Path, *, host: str, port: int) -> int:
+def serve(url: str, artefacts: Artefacts, *, host: str, port: int) -> int:
     """Serve until Ctrl-C; prints the address first.
 
     Raises:
@@ -32,10 +30,10 @@ def serve(url: str, artefacts: Path, *, host: str, port: int) -> int:
     import optuna
     from optuna_dashboard import wsgi
 
-    artefacts.mkdir(parents=True, exist_ok=True)
+    artefacts.prepare()
     app = wsgi(
         storage=optuna.storages.get_storage(url),
-        artifact_store=FileSystemArtifactStore(base_path=artefacts),
+        artifact_store=artefacts,
     )
     try:
         server = make_server(host, port, app, server_class=_Server, handler_class=_Silent)

@@ -8,13 +8,16 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.types import WorkflowRun
-from vaeopt.study.attributes import FAILURE
+from vaeopt.study.artefacts import Artefacts
+from vaeopt.study.attributes import FAILURE, WORKER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import accepted_lines
-from vaeopt.study.optimize import Progress, run_once
+from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.pareto import front, margin, pick
-from vaeopt.study.records import restore, scores_in
+from vaeopt.study.progress import Progress
+from vaeopt.study.records import restore, scores_in, without_files
 from vaeopt.study.repeats import mean_of, over_trainings, superseded
+from vaeopt.study.replay import run_once
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study as _load_study
 from vaeopt.study.stored import rescored_scores
@@ -28,6 +31,7 @@ __all__ = [
     "spans",
     "status_lines",
     "trials_frame",
+    "worker_lines",
 ]
 
 
@@ -142,24 +146,24 @@ def candidates(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[good & ~frame["superseded"] if "superseded" in frame else good]
 
 
-def status_lines(study: optuna.Study, wanted: int) -> list[str]:
+def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = None) -> list[str]:
     """How far a study is, for the terminal.
 
     Args:
         study: running or not, here or elsewhere.
         wanted: finished trials that the study file asks for.
+        store: looked through for the files of the trials; not looked at if left out.
     """
     trials = study.get_trials(deepcopy=False)
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     collapsed = sum(margin(t) > 0 for t in complete)
     failed = sum(t.state == TrialState.FAIL for t in trials)
-    running = [t.number for t in trials if t.state == TrialState.RUNNING]
+    running = [t for t in trials if t.state == TrialState.RUNNING]
     lines = [
         f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
         f"{failed} failed or interrupted, {len(running)} running",
     ]
-    if len(running) > 1:
-        lines.append(f"running   {spans(running)}")
+    lines += worker_lines(running) or ["workers   none"]
     repeats = sum(len(mean_of(t)) > 1 for t in complete)
     if repeats:
         lines.append(f"repeats   {repeats} trained parameters again; their values are means")
@@ -168,10 +172,30 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
         left = mean * max(0, wanted - len(complete))
         lines.append(f"time      {mean:.1f} s per trial, about {left / 60:.0f} min left")
     lines += [f"accepted  {line}" for line in accepted_lines(study)]
+    lost = [] if store is None else without_files(complete, store)
+    if lost:
+        lines.append(f"files     missing or cut short: {spans(lost)} (see 'vaeopt replay')")
     names = metric_names(study)
     for trial in front(study)[:5]:
         values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))
         lines.append(f"best      trial {trial.number}: {values}")
+    return lines
+
+
+def worker_lines(running: Sequence[FrozenTrial]) -> list[str]:
+    """Which processes run these trials, since when, and whether they are still there."""
+    of: dict[str, list[FrozenTrial]] = {}
+    for trial in running:
+        of.setdefault(trial.user_attrs.get(WORKER, ""), []).append(trial)
+    lines = []
+    for name, own in of.items():
+        where = ":".join(name.split(":")[:-1]) or "unknown"
+        began = min(trial.datetime_start for trial in own if trial.datetime_start)
+        here = name == worker_name() or alive(own[0])
+        lines.append(
+            f"worker    {where}, {spans(trial.number for trial in own)} since "
+            f"{began:%Y-%m-%d %H:%M:%S}, {'alive' if here else 'gone: they will be run again'}"
+        )
     return lines
 
 

@@ -1,19 +1,21 @@
 """The next trials: signed as soon as they exist, each drawn with the seed of its own number."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from vaeopt.study.attributes import BATCH, RETRY_OF, WORKER
 from vaeopt.study.draw import ALONE, Numbered
-from vaeopt.study.liveness import worker_name
+from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.points import exhausted, runs
 from vaeopt.study.session import Session
-from vaeopt.study.storage import exclusive
+from vaeopt.study.storage import exclusive, together
 
-__all__ = ["ask", "ask_together", "room"]
+__all__ = ["ask", "ask_together", "room", "running_elsewhere"]
 
 
 def ask_together(study: optuna.Study, session: Session, total: int) -> list[Trial]:
@@ -55,6 +57,12 @@ def room(study: optuna.Study, total: int) -> int:
     return max(0, total - taken)
 
 
+def running_elsewhere(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that other processes run, as far as can be known."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [trial for trial in trials if alive(trial)]
+
+
 def _cut_off(study: optuna.Study) -> tuple[int, int] | None:
     """First place and size of the batch that waits to be run again."""
     # They are told in order: what was told is the beginning, what waits is the rest, or, where the
@@ -91,7 +99,18 @@ def ask(
             return None
         _sign_next(study)
         study.sampler = Numbered(session, batch, alone)
-        return study.ask(fixed_distributions=dict(session.space.distributions))
+        trial = study.ask()
+        _suggest(trial, session.space.distributions)
+        return trial
+
+
+def _suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> None:
+    """What ``ask(fixed_distributions=...)`` does, in one transaction behind the drawing."""
+    if not space.keys() <= trial._fixed_params.keys():
+        _ = trial.relative_params  # draws
+    with together(trial.storage):
+        for name, distribution in space.items():
+            trial._suggest(name, distribution)
 
 
 def _sign_next(study: optuna.Study) -> None:

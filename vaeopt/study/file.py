@@ -52,6 +52,8 @@ class OptunaSettings(Settings):
     """all randomness of trial n derives from (seed, n)"""
     storage: str | None = None
     """Optuna storage URL; a SQLite file beside the study file if left out"""
+    artefacts: str | None = None
+    """URL of the place for the files of trials; a folder beside the study file if left out"""
 
 
 class StudySettings(Settings):
@@ -128,6 +130,8 @@ class StudyFile:
 
     settings: StudySettings
     folder: Path
+    source: Path | None = None
+    """the file, where the settings are what stands in it"""
 
     @property
     def database(self) -> Path:
@@ -136,7 +140,7 @@ class StudyFile:
 
     @property
     def artefacts(self) -> Path:
-        """Where the files of trials are kept."""
+        """Where the files of trials are kept, or wait until they are sent."""
         return self.folder / "artefacts"
 
 
@@ -170,7 +174,7 @@ def open_study(
     for assignment in overrides:
         _assign(table, assignment)
     _load_plugins(table.get("plugins", ()), path.parent)
-    return StudyFile(StudySettings(**table), path.parent)
+    return StudyFile(StudySettings(**table), path.parent, None if overrides else path)
 
 
 def _find(path: Path) -> Path:

@@ -13,7 +13,7 @@ from vaeopt.study.attributes import ACCEPTED, IDENTITY
 from vaeopt.study.session import Session, what_counts
 from vaeopt.workflow import Workflow
 
-__all__ = ["accepted_lines", "accepted_names", "check_same"]
+__all__ = ["accepted_lines", "accepted_names", "check_same", "refuse_changes"]
 
 # By the name that accepts them: parts of the identity that leave values comparable.
 _ACCEPTABLE = {
@@ -46,7 +46,7 @@ def check_same(
     accept: Collection[str] = (),
     asks: bool = False,
 ) -> None:
-    """Refuse a study whose meaning has changed since it was started.
+    """Refuse a study whose meaning has changed since it was started; note what was accepted.
 
     Args:
         study: made by vaeopt before.
@@ -59,6 +59,15 @@ def check_same(
         ChangedError: names every setting that differs; nothing has been written then.
         StudyError: something cannot be accepted.
     """
+    names = refuse_changes(study, session, accept=accept, asks=asks)
+    if names and asks:
+        _note(study, session, names)
+
+
+def refuse_changes(
+    study: optuna.Study, session: Session, *, accept: Collection[str], asks: bool
+) -> list[str]:
+    """The same, writing nothing; returns the names of what was accepted."""
     for name in accept:
         _check_acceptable(name)
     found = _differences(study, session)
@@ -66,8 +75,7 @@ def check_same(
         found = [one for one in found if one.accepted_by not in _STEERING]
     if any(one.accepted_by is None or one.accepted_by not in accept for one in found):
         raise _changed(study, found, asks)
-    if found and asks:
-        _note(study, session, sorted({str(one.accepted_by) for one in found}))
+    return sorted({str(one.accepted_by) for one in found})
 
 
 def _check_acceptable(name: str) -> None:

@@ -11,6 +11,7 @@ from vaeopt.core.types import Comparison, KeyPoints, Micrograph
 from vaeopt.stages.keypoints import KeypointDetector, detect
 from vaeopt.stages.micrograph import load
 from vaeopt.stages.rewards.base import SEMANTICS, with_parts
+from vaeopt.study.artefacts import Artefacts, artefacts_of
 from vaeopt.study.file import StudyFile
 from vaeopt.study.space import SearchSpace
 from vaeopt.workflow import COMPUTING, StageCache, Workflow, comparison_for
@@ -29,6 +30,7 @@ class Session:
     space: SearchSpace
     comparison: Comparison
     cache: StageCache
+    artefacts: Artefacts
     warnings: tuple[str, ...] = ()
     """scores that will be left empty, and why"""
 
@@ -72,6 +74,7 @@ def prepare(file: StudyFile) -> Session:
         VaeoptError: everything that would make trials fail later.
     """
     settings = file.settings
+    artefacts = artefacts_of(file)
     micrograph = load(settings.image, folder=file.folder)
     space = settings.space
     smallest, largest = space.windows_px()
@@ -114,4 +117,4 @@ def prepare(file: StudyFile) -> Session:
                 if reward in settings.workflow.rewards:
                     raise
                 empty.append(f"scores: {reward.label} will be left empty: {error}")
-    return Session(file, micrograph, as_written, space, comparison, cache, tuple(empty))
+    return Session(file, micrograph, as_written, space, comparison, cache, artefacts, tuple(empty))
