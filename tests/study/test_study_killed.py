@@ -28,6 +28,7 @@ from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import optimize
 from vaeopt.study.storage import load_study
 
+TWO_POINTS = '"vae.invariances" = { choices = [[], ["rotation"]] }'
 WRITES = ("_create_new_trial", "set_trial_state_values", "set_trial_user_attr")
 
 
@@ -62,14 +63,27 @@ def _optimize_until_killed(folder: Path, at: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("kind", "at_once"), [("tpe", 1), ("nsga2", 3)])
+# As many trials as there may be: repeats are averaged, and refused after the third.
+TWICE = {"search": TWO_POINTS, "optuna": 'duplicates = "replicate"'}
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_once", "space"),
+    [
+        ("tpe", 1, {"search": REAL}),
+        ("nsga2", 3, {"search": REAL}),
+        ("tpe", 1, TWICE),
+    ],
+    ids=["tpe", "nsga2 at once", "replicate"],
+)
 def test_a_study_that_was_killed_between_two_writes_ends_as_one_that_was_not(
     kind: str,
     at_once: int,
+    space: dict[str, str],
     tmp_path: Path,
     quick_loop: Loop,  # noqa: F811
 ) -> None:
-    pieces = {"search": REAL, "sampler": SAMPLERS[kind], "n_trials": 6, "at_once": at_once}
+    pieces = {"sampler": SAMPLERS[kind], "n_trials": 6, "at_once": at_once, **space}
     begun = write_study(tmp_path / "begun", **pieces)
     optimize(begun, n_trials=3)
     whole = _history(optimize(Path(shutil.copytree(begun, tmp_path / "whole"))))
