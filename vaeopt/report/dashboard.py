@@ -30,7 +30,6 @@ def serve(url: str, artefacts: Artefacts, *, host: str, port: int) -> int:
     import optuna
     from optuna_dashboard import wsgi
 
-    artefacts.prepare()
     app = wsgi(
         storage=optuna.storages.get_storage(url),
         artifact_store=artefacts,

@@ -14,7 +14,7 @@ from vaeopt.core.seeds import derive
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.session import Session
-from vaeopt.study.storage import exclusive, together
+from vaeopt.study.storage import exclusive, set_attributes, together
 
 __all__ = ["ask", "ask_together", "exhausted", "room"]
 
@@ -174,10 +174,9 @@ class _Numbered(BaseSampler):
         if self._batch != _ALONE:
             signed[BATCH] = list(self._batch)
         signed[SEED_NUMBER] = number  # last: from here on the trial is run again if it is cut off
-        with together(study._storage):
-            for key, value in signed.items():
-                study._storage.set_trial_user_attr(trial._trial_id, key, value)
-                trial.set_user_attr(key, value)  # what is held of it in memory
+        set_attributes(study._storage, trial._trial_id, signed)
+        for key, value in signed.items():
+            trial.set_user_attr(key, value)  # what is held of it in memory
         settings, grid = self._session.file.settings.optuna, self._session.space.grid()
         seed = int(derive(settings.seed, number, "sampler").generate_state(1)[0])
         self._sampler = settings.sampler.build(seed=seed, grid=grid)

@@ -16,6 +16,7 @@ from vaeopt.study.file import StudyFile
 from vaeopt.study.guard import check_same
 from vaeopt.study.quiet import name_metrics
 from vaeopt.study.session import Session
+from vaeopt.study.storage.cached import CachedStorage
 from vaeopt.study.storage.urls import SETTING, shown_url, storage_url
 
 __all__ = ["create_or_load", "load_study"]
@@ -120,12 +121,12 @@ def _sqlite_path(url: str) -> Path | None:
     return Path(parsed.database)
 
 
-def _open(url: str, *, must_exist: bool) -> optuna.storages.RDBStorage:
+def _open(url: str, *, must_exist: bool) -> CachedStorage:
     # 60 s: another process may hold the file for as long as it writes a trial.
     sqlite = make_url(url).get_backend_name() == "sqlite"
     engine: dict[str, Any] = {"connect_args": {"timeout": 60}} if sqlite else {}
     try:
-        return optuna.storages.RDBStorage(
+        database = optuna.storages.RDBStorage(
             url, engine_kwargs=engine, skip_table_creation=must_exist and sqlite
         )
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
@@ -135,9 +136,10 @@ def _open(url: str, *, must_exist: bool) -> optuna.storages.RDBStorage:
             setting=SETTING,
             remedy="check the URL, its driver and that the server runs",
         ) from error
+    return CachedStorage(database)
 
 
-def _names(storage: optuna.storages.RDBStorage, url: str) -> list[str]:
+def _names(storage: CachedStorage, url: str) -> list[str]:
     try:
         return optuna.get_all_study_names(storage)
     except sqlalchemy.exc.SQLAlchemyError as error:
