@@ -318,10 +318,14 @@ NOT_YET = [
     Bad(
         f"{command.split()[0]} before the first trial",
         command,
-        ("no study 'tiny' in sqlite:///s/tiny.db yet; start it with 'vaeopt optimize'",),
+        (
+            "no study 'tiny' in sqlite:///s/tiny.db yet; make it with 'vaeopt create', "
+            "or start it with 'vaeopt optimize'",
+        ),
         prepare=optuna_study("other") if "status" in command else lambda place: None,
     )
     for command in (
+        "worker s",
         "status s",
         "best s --json",
         "confirm s",
@@ -330,6 +334,7 @@ NOT_YET = [
         "export s --out out",
         "replay s --trial 0",
         "dashboard s",
+        "proxy s",
     )
 ]
 WORDS = [

@@ -13,7 +13,9 @@ VERBS = [
     "new",
     "check",
     "run",
+    "create",
     "optimize",
+    "worker",
     "status",
     "best",
     "confirm",
@@ -22,6 +24,7 @@ VERBS = [
     "export",
     "replay",
     "dashboard",
+    "proxy",
     "kinds",
 ]
 

@@ -124,7 +124,10 @@ def test_without_a_feasible_trial_best_says_so_with_status_3(
         capsys.readouterr()
         assert main(["best", str(folder), *flags]) == 3
         assert capsys.readouterr() == (text, line), "nothing is finished"
-    assert main(["optimize", str(folder), "--quiet"]) == 0
+    assert main(["optimize", str(folder), "--quiet"]) == 3
+    assert capsys.readouterr().err == (
+        "vaeopt: no feasible trial: all 1 have collapsed; the reasons stand in the report\n"
+    )
     for text, flags in (("", []), ("[]\n", ["--json"])):
         capsys.readouterr()
         assert main(["best", str(folder), *flags]) == 3

@@ -11,18 +11,15 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from vaeopt.study.storage import set_attributes, together
+from vaeopt.study.storage import open_storage, set_attributes, together
 from vaeopt.study.storage.cached import CachedStorage
-from vaeopt.study.storage.opening import _open
 
 
 def _two(folder: Path) -> tuple[optuna.Study, optuna.Study]:
     """One study as two processes have it: connections of their own."""
     url = f"sqlite:///{folder}/study.db"
-    optuna.create_study(study_name="s", storage=_open(url, must_exist=False))
-    one, other = (
-        optuna.load_study(study_name="s", storage=_open(url, must_exist=True)) for _ in range(2)
-    )
+    optuna.create_study(study_name="s", storage=open_storage(url, create=True))
+    one, other = (optuna.load_study(study_name="s", storage=open_storage(url)) for _ in range(2))
     return one, other
 
 
@@ -71,7 +68,7 @@ def test_trials_are_read_again_when_anybody_has_written(
     assert (
         seen
         == optuna.load_study(
-            study_name="s", storage=_open(f"sqlite:///{tmp_path}/study.db", must_exist=True)
+            study_name="s", storage=open_storage(f"sqlite:///{tmp_path}/study.db")
         ).get_trials()
     )
 

@@ -29,9 +29,8 @@ from vaeopt.study.copy import COPIED, copy
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
 from vaeopt.study.rescore import rescore
-from vaeopt.study.storage import load_study
+from vaeopt.study.storage import load_study, open_storage
 from vaeopt.study.storage.bulk import add_trials
-from vaeopt.study.storage.opening import _open
 
 
 def _all(study: optuna.Study) -> list[Any]:
@@ -55,7 +54,7 @@ def _all(study: optuna.Study) -> list[Any]:
 
 def _shifted(url: str) -> None:
     """Other trials before those of the study, so that ids differ."""
-    other = optuna.create_study(study_name="other", storage=_open(url, must_exist=False))
+    other = optuna.create_study(study_name="other", storage=open_storage(url, create=True))
     for _ in range(7):
         other.add_trial(optuna.trial.create_trial(value=1.0))
 
@@ -173,7 +172,7 @@ def test_nothing_is_overwritten(
     assert main(["copy", str(finished_copy)]) == 2
     assert "the study is in sqlite" in capsys.readouterr().err
     foreign = _url(tmp_path / "foreign.db")
-    made = optuna.create_study(study_name="tiny", storage=_open(foreign, must_exist=False))
+    made = optuna.create_study(study_name="tiny", storage=open_storage(foreign, create=True))
     made.set_user_attr("mine", 1)
     with pytest.raises(StudyError, match="already"):
         copy(finished_copy, to=foreign)

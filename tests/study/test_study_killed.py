@@ -20,7 +20,7 @@ from tests.study.test_study_batches import (
     quick_loop,  # noqa: F401  # a fixture
 )
 from tests.study.tiny import ONE, Halt, ctrl_c, write_study
-from vaeopt.study import ask, resume
+from vaeopt.study import ask, draw, points, resume
 from vaeopt.study import optimize as loop
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER
 from vaeopt.study.file import open_study
@@ -55,7 +55,7 @@ def _optimize_until_killed(folder: Path, at: int) -> bool:
             patch.setattr(RDBStorage, name, dying(getattr(RDBStorage, name)))
         patch.setattr(CachedStorage, "set_attributes", dying(CachedStorage.set_attributes))
         patch.setattr(loop, "resumable", lambda study: contextlib.nullcontext())
-        for module in (ask, resume):  # a process number that was used before
+        for module in (ask, draw, points, resume):  # a process number that was used before
             patch.setattr(module, "worker_name", lambda: f"{host}:{pid}:1")
         try:
             optimize(folder)
@@ -115,6 +115,7 @@ def test_a_database_that_was_half_written_is_repaired(tmp_path: Path) -> None:
     optimize(folder)
     killed = tmp_path / "killed"
     with contextlib.closing(sqlite3.connect(folder / "tiny.db")) as db:
+        db.execute("PRAGMA journal_mode = DELETE")  # as on a network file system
         db.execute("PRAGMA cache_size = 1")  # pages go to the file before the commit
         db.execute("BEGIN IMMEDIATE")
         db.execute("UPDATE studies SET study_name = 'half'")

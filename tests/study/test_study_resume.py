@@ -17,7 +17,7 @@ from vaeopt.study.ask import ask
 from vaeopt.study.attributes import FAILURE, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
 from vaeopt.study.liveness import worker_alive, worker_name
-from vaeopt.study.optimize import optimize
+from vaeopt.study.optimize import optimize, work
 from vaeopt.study.pareto import finished
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import prepare
@@ -165,9 +165,9 @@ def test_a_trial_of_a_dead_process_is_run_again_as_it_was(tmp_path: Path, dead: 
 def test_a_trial_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=3)
     _running(folder, "another-host:1:0")
-    study = optimize(folder)
+    study = work(folder)
     assert [t.state.name for t in study.trials] == ["COMPLETE"] * 2 + ["RUNNING"], "it counts"
-    study = optimize(folder, n_trials=4)
+    study = work(folder, n_trials=4)
     assert [t.state.name for t in study.trials] == ["COMPLETE"] * 2 + ["RUNNING", "COMPLETE"]
     assert study.trials[3].user_attrs[SEED_NUMBER] == 3
 

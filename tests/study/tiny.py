@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.optimize import optimize
 from vaeopt.study.session import Session
+from vaeopt.study.storage import sqlite
 
 SEARCH = """\
 "patches.size_px" = { low = 5, high = 7, step = 2 }
@@ -56,6 +57,7 @@ def study_text(
     n_trials: int = 3,
     seed: int = 0,
     at_once: int | None = None,
+    optuna: str = "",
 ) -> str:
     """A study file; every argument is a piece of TOML."""
     recipe = f"epochs = 2, batch_size = 32{', ' if vae else ''}{vae}"
@@ -78,6 +80,7 @@ sampler = {sampler}
 n_trials = {n_trials}
 seed = {seed}
 {"" if at_once is None else f"trials_at_once = {at_once}"}
+{optuna}
 """
 
 
@@ -188,10 +191,8 @@ def made_by_hand(
 
 
 def _no_fsync(connection: Any, record: object) -> None:
-    if not isinstance(connection, sqlite3.Connection):
-        return
-    connection.execute("PRAGMA synchronous = OFF")  # nothing here survives a power cut anyway
-    connection.execute("PRAGMA journal_mode = MEMORY")
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")  # nothing here survives a power cut anyway
 
 
 _new_script = _VersionManager._create_alembic_script
@@ -207,6 +208,7 @@ def quick() -> Iterator[None]:
     """No fsync, and Optuna's thirty schema versions are imported once, not with every study."""
     sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", _no_fsync)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite, "SYNCHRONOUS", "OFF")
         patch.setattr(_VersionManager, "url", "sqlite://", raising=False)
         patch.setattr(_VersionManager, "_create_alembic_script", lambda manager: _script())
         yield

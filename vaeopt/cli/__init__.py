@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from vaeopt.cli.verbs import complain
 from vaeopt.cli.words import parser as _parser
-from vaeopt.core.errors import SettingsError, VaeoptError
+from vaeopt.core.errors import VaeoptError
 
 __all__ = ["main"]
 
@@ -25,12 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.verb(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is expected
-    except SettingsError as error:
-        for mistake in error.mistakes:
-            complain(str(mistake))
-        return 2
     except VaeoptError as error:
-        complain(str(error))
+        for line in error.lines:
+            complain(line)
         return 2
     except KeyboardInterrupt:
         complain("stopped; run the same command again to go on")

@@ -16,17 +16,23 @@ __all__ = [
     "complain",
     "confirm",
     "copy",
+    "create",
     "dashboard",
     "export",
     "kinds",
     "new",
     "optimize",
+    "proxy",
     "replay",
     "report",
     "rescore",
     "run",
     "status",
+    "worker",
 ]
+
+
+_NONE_FEASIBLE = "no feasible trial yet: none is finished, or all have collapsed"
 
 
 def complain(line: str) -> None:
@@ -58,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Walk once through all stages."""
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
-    from vaeopt.study.optimize import run_once
+    from vaeopt.study.replay import run_once
     from vaeopt.study.session import prepare
     from vaeopt.workflow import primitives, scores_of, write_export
 
@@ -85,12 +91,27 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def create(arguments: argparse.Namespace) -> int:
+    """Create a study and train nothing."""
+    from vaeopt.study.file import open_study
+    from vaeopt.study.optimize import create
+    from vaeopt.study.storage import shown_url, storage_url
+
+    file = open_study(arguments.study)
+    study, made = create(file, storage=arguments.storage)
+    where = f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}"
+    print(f"created {where}" if made else f"{where} is there already, and is the same")
+    print(f"next: vaeopt worker {arguments.study}, as often as you like")
+    return 0
+
+
 def optimize(arguments: argparse.Namespace) -> int:
     """Create a study or go on with it."""
     from vaeopt.report.tables import best_frame, format_frame
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
     from vaeopt.study.optimize import optimize
+    from vaeopt.study.pareto import compromise, finished
     from vaeopt.study.storage import shown_url, storage_url
 
     file = open_study(arguments.study)
@@ -100,6 +121,8 @@ def optimize(arguments: argparse.Namespace) -> int:
             n_trials=arguments.n_trials,
             timeout_s=arguments.timeout,
             trials_at_once=arguments.trials_at_once,
+            workers=arguments.workers,
+            accept=arguments.accept,
             storage=arguments.storage,
             progress=progress,
         )
@@ -109,6 +132,34 @@ def optimize(arguments: argparse.Namespace) -> int:
         print(format_frame(table))
     print(f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}")
     print(f"next: vaeopt report {arguments.study}")
+    done = finished(study)
+    if done and compromise(study) is None:
+        complain(
+            f"no feasible trial: all {len(done)} have collapsed; the reasons stand in the report"
+        )
+        return 3
+    return 0
+
+
+def worker(arguments: argparse.Namespace) -> int:
+    """Join a study and run trials until none is left to take."""
+    from vaeopt.study.lifeline import inherit
+
+    told = inherit()  # first: whoever started this process may be gone before the study is open
+
+    from vaeopt.report.terminal import terminal
+    from vaeopt.study.optimize import work
+
+    with terminal(quiet=arguments.quiet) as progress:
+        work(
+            arguments.study,
+            n_trials=arguments.n_trials,
+            timeout_s=arguments.timeout,
+            trials_at_once=arguments.trials_at_once,
+            accept=arguments.accept,
+            storage=told or arguments.storage,
+            progress=progress,
+        )
     return 0
 
 
@@ -151,7 +202,7 @@ def best(arguments: argparse.Namespace) -> int:
     elif not table.empty:
         print(format_frame(table))
     if table.empty:
-        complain("no feasible trial yet: none is finished, or all have collapsed")
+        complain(_NONE_FEASIBLE)
         return 3
     return 0
 
@@ -165,7 +216,7 @@ def confirm(arguments: argparse.Namespace) -> int:
 
     file, study = _load(arguments)
     if compromise(study) is None:
-        complain("no feasible trial yet: none is finished, or all have collapsed")
+        complain(_NONE_FEASIBLE)
         return 3
     with terminal(quiet=arguments.quiet) as progress:
         result = confirm(
@@ -253,8 +304,8 @@ def replay(arguments: argparse.Namespace) -> int:
     """Run a trial again from its record."""
     from vaeopt.report.terminal import terminal
     from vaeopt.study.guard import check_same
-    from vaeopt.study.optimize import replay
     from vaeopt.study.pareto import pick
+    from vaeopt.study.replay import replay
     from vaeopt.study.session import prepare
 
     file, study = _load(arguments)
@@ -307,6 +358,23 @@ def dashboard(arguments: argparse.Namespace) -> int:
     file, _ = _load(arguments)
     url = storage_url(file, arguments.storage)
     return serve(url, artefacts_of(file), host=arguments.host, port=arguments.port)
+
+
+def proxy(arguments: argparse.Namespace) -> int:
+    """Serve the storage of a study to machines that cannot reach it."""
+    from vaeopt.study.proxy import serve
+    from vaeopt.study.storage import shown_url, storage_url
+
+    file, study = _load(arguments)
+    url = shown_url(storage_url(file, arguments.storage))
+
+    def ready(address: str, exposed: bool) -> None:
+        print(f"{url} on {address}  (Ctrl-C ends it)", flush=True)
+        if exposed:
+            complain("no password: whoever reaches this port may read and change all its studies")
+
+    serve(study._storage, host=arguments.host, port=arguments.port, ready=ready)
+    return 0
 
 
 def kinds(arguments: argparse.Namespace) -> int:

@@ -39,6 +39,25 @@ def parser() -> argparse.ArgumentParser:
     def storage(sub: Any) -> None:
         sub.add_argument("--storage", metavar="URL", help="Optuna storage (default: a SQLite file)")
 
+    def loop(sub: Any) -> None:
+        sub.add_argument("--n-trials", metavar="N", type=_positive, help="finished trials in all")
+        sub.add_argument(
+            "--timeout", metavar="S", type=_seconds, help="start no trial after S seconds"
+        )
+        sub.add_argument(
+            "--trials-at-once", metavar="N", type=_positive, help="trials that train together"
+        )
+        sub.add_argument("--quiet", action="store_true", help="show no progress")
+
+    def accept(sub: Any) -> None:
+        sub.add_argument(
+            "--accept",
+            metavar="NAME,...",
+            type=lambda text: text.split(","),
+            default=[],
+            help="go on although this has changed: sampler, duplicates, plugins",
+        )
+
     def out(sub: Any, text: str, *, required: bool = False) -> None:
         sub.add_argument("--out", metavar="DIR", type=_folder, help=text, required=required)
 
@@ -62,13 +81,24 @@ def parser() -> argparse.ArgumentParser:
     )
     out(sub, "write key points, record and model here")
 
+    sub = verb("create", verbs.create, "create a study for workers to join; train nothing")
+    storage(sub)
+
     sub = verb("optimize", verbs.optimize, "create a study or go on with it")
-    sub.add_argument("--n-trials", metavar="N", type=_positive, help="finished trials in all")
-    sub.add_argument("--timeout", metavar="S", type=_seconds, help="start no trial after S seconds")
+    loop(sub)
     sub.add_argument(
-        "--trials-at-once", metavar="N", type=_positive, help="trials that train together"
+        "--workers",
+        metavar="N",
+        type=_positive,
+        default=1,
+        help="processes that share the trials (default: 1)",
     )
-    sub.add_argument("--quiet", action="store_true", help="show no progress")
+    accept(sub)
+    storage(sub)
+
+    sub = verb("worker", verbs.worker, "join a study: run trials until none is left to take")
+    loop(sub)
+    accept(sub)
     storage(sub)
 
     sub = verb("status", verbs.status, "how far a study is")
@@ -163,6 +193,13 @@ def parser() -> argparse.ArgumentParser:
     storage(sub)
 
     sub = verb(
+        "proxy", verbs.proxy, "serve the storage to machines that cannot reach the database (gRPC)"
+    )
+    sub.add_argument("--port", metavar="PORT", type=_port, default=13000)
+    sub.add_argument("--host", metavar="HOST", default="127.0.0.1")
+    storage(sub)
+
+    sub = verb(
         "kinds", verbs.kinds, "plug-ins with their settings, defaults and units", study=False
     )
     sub.add_argument("family", metavar="FAMILY", nargs="?", help="one family only")
@@ -172,6 +209,12 @@ def parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text!r}")
     return int(text)
 
 

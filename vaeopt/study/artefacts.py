@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.exceptions import StorageInternalError
 
 from vaeopt.core.errors import StudyError
 from vaeopt.study.bucket import Bucket
@@ -93,6 +94,8 @@ class Artefacts:
         self._taken.clear()
         try:
             yield
+        except StorageInternalError:  # a connection was lost: who knows what is stored
+            raise
         except Exception:
             for path in self._taken:
                 path.unlink(missing_ok=True)

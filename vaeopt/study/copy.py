@@ -21,9 +21,18 @@ from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.records import FILES
 from vaeopt.study.rescore import RESCORES
-from vaeopt.study.storage import exclusive, load_study, shown_url, storage_url
+from vaeopt.study.storage import (
+    closed,
+    exclusive,
+    load_study,
+    open_storage,
+    shown_url,
+    storage_url,
+)
+from vaeopt.study.storage.backends import creating
 from vaeopt.study.storage.bulk import add_trials
-from vaeopt.study.storage.opening import _open, _sqlite_file_is_ours
+from vaeopt.study.storage.sqlite import holds_tables, shared
+from vaeopt.study.storage.urls import sqlite_path
 
 __all__ = ["COPIED", "Copied", "copy"]
 
@@ -89,10 +98,13 @@ def copy(
             held = [(one, one.get_trials(deepcopy=False)) for one in studies]
             _check_at_rest(held)
             target = _open_target(target_url)
-            with exclusive(target):
-                _make_free(target, held, target_url)
-                for one, trials in held:
-                    _write(target, one, trials)
+            try:
+                with exclusive(target):
+                    _make_free(target, held, target_url)
+                    for one, trials in held:
+                        _write(target, one, trials)
+            finally:
+                closed(target)
         every = [trial for _, trials in held for trial in trials]
         files = None if artefacts is None else _send(file, every, artefacts, each)
     search = held[-1][1]
@@ -110,8 +122,14 @@ def _beside(file: StudyFile) -> str:
 
 
 def _open_target(url: str) -> optuna.storages.BaseStorage:
-    _sqlite_file_is_ours(url)  # complains
-    return _open(url, must_exist=False)
+    path = sqlite_path(url)
+    if path is not None:
+        holds_tables(path)  # complains
+    with creating(url):
+        target = open_storage(url, create=True)
+    if path is not None:
+        shared(path)
+    return target
 
 
 def _same(one: str, other: str) -> bool:

@@ -41,6 +41,11 @@ class OptunaSettings(Settings):
     """finished trials at which the study ends, counted over all sessions"""
     trials_at_once: PositiveInt = 1
     """trials that are asked for together and trained together; more than 1 pays on a GPU"""
+    duplicates: Literal["replicate", "skip", "allow"] = "replicate"
+    """what becomes of parameters that were tried before: trained again with another seed and
+    averaged, drawn anew, or taken as they come"""
+    max_replicates: PositiveInt = 3
+    """under ``replicate``: trials with the same parameters at the most"""
     timeout_s: PositiveFloat | None = None
     """longest time of one session [s]; trials that are running are finished"""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -125,6 +130,8 @@ class StudyFile:
 
     settings: StudySettings
     folder: Path
+    source: Path | None = None
+    """the file, where the settings are what stands in it"""
 
     @property
     def database(self) -> Path:
@@ -167,7 +174,7 @@ def open_study(
     for assignment in overrides:
         _assign(table, assignment)
     _load_plugins(table.get("plugins", ()), path.parent)
-    return StudyFile(StudySettings(**table), path.parent)
+    return StudyFile(StudySettings(**table), path.parent, None if overrides else path)
 
 
 def _find(path: Path) -> Path:

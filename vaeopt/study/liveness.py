@@ -15,9 +15,9 @@ __all__ = ["alive", "worker_alive", "worker_name"]
 _SIGNING = timedelta(seconds=30)
 
 
-def worker_name() -> str:
-    """``host:pid:start`` of this process; the start tells a reused process number apart."""
-    pid = os.getpid()
+def worker_name(pid: int | None = None) -> str:
+    """``host:pid:start`` of this or another process here; the start tells a reused number apart."""
+    pid = os.getpid() if pid is None else pid
     return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.0f}"
 
 

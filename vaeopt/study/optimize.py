@@ -1,84 +1,42 @@
 """The loop: ask Optuna, walk the workflow, tell Optuna; create or resume."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import optuna
-import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
-from vaeopt.core.types import WorkflowRun
-from vaeopt.study.ask import ask_together, exhausted
+from vaeopt.study.ask import ask_together, running_elsewhere
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
-from vaeopt.study.disk import NoRoomError, room_on_disk
+from vaeopt.study.disk import room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.guard import check_same
+from vaeopt.study.interrupts import deferred
 from vaeopt.study.pareto import finished
+from vaeopt.study.points import exhausted
+from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
-from vaeopt.study.records import (
-    attach,
-    environment,
-    environment_of,
-    record_failure,
-    seeds_of,
-    set_constraint,
-    settings_of,
-)
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import create_or_load, storage_url, together
+from vaeopt.study.storage import closed, create_or_load, load_study, storage_url
+from vaeopt.study.tell import Outcome, tell
+from vaeopt.study.workers import Crew
 from vaeopt.workflow import (
     Workflow,
-    optimised,
     resolve_devices,
-    rewards_of,
-    scores_of,
-    walk,
     walk_many,
 )
 
-__all__ = ["Progress", "Replay", "optimize", "replay", "retrain", "run_once"]
+__all__ = ["Progress", "create", "optimize", "work"]
 
 _FAILURES_IN_A_ROW = 5
-
-
-class Progress(Protocol):
-    """What a caller may want to show while a study runs."""
-
-    def started(self, study: optuna.Study, session: Session, total: int) -> None:
-        """Before the first trial; ``total`` finished trials are wanted."""
-
-    def note(self, line: str) -> None:
-        """Something to know before the first trial; not called where there is nothing."""
-
-    def training(self, numbers: Sequence[int]) -> None:
-        """Before trials that were asked for together train: those of the next epochs.
-
-        Not called while one trial is asked for at a time.
-        """
-
-    def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
-        """After each training epoch; the loss is the mean of all that trains."""
-
-    def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """After each trial, failed ones included."""
-
-
-class _Silent:
-    def started(self, study: optuna.Study, session: Session, total: int) -> None: ...
-
-    def note(self, line: str) -> None: ...
-
-    def training(self, numbers: Sequence[int]) -> None: ...
-
-    def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None: ...
-
-    def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None: ...
+# How often the storage is asked what became of trials that others run [s].
+_POLL_S = 0.5
 
 
 def optimize(
@@ -87,11 +45,15 @@ def optimize(
     n_trials: int | None = None,
     timeout_s: float | None = None,
     trials_at_once: int | None = None,
+    workers: int = 1,
+    accept: Collection[str] = (),
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
 ) -> optuna.Study:
     """Create a study or go on with it until it has ``n_trials`` finished trials.
+
+    Trials that other processes run count: they are waited for, and run here if those processes die.
 
     Args:
         study: a study folder, a ``.toml`` file, or settings made in Python.
@@ -99,9 +61,12 @@ def optimize(
         timeout_s: start no trial after this many seconds.
         trials_at_once: trials that are asked for together and trained together; that of the study
             file if left out.
+        workers: processes that share the trials; with more than 1, this one only watches them.
+        accept: changes of a study that was started before to go on with: ``sampler``,
+            ``duplicates``, ``plugins``.
         storage: Optuna storage URL; a SQLite file beside the study file if left out.
         folder: where outputs of settings made in Python belong.
-        progress: told of every epoch and trial.
+        progress: told of every epoch and trial; of trials only where there are several workers.
 
     Returns:
         A plain Optuna study.
@@ -111,21 +76,99 @@ def optimize(
         KeyboardInterrupt: Ctrl-C; running trials are marked and will be run again.
     """
     file = _with(open_study(study, folder=folder), trials_at_once)
+    crew = Crew.of(file, workers, storage) if workers > 1 else None
     session = prepare(file)
-    resolve_devices(file.settings.workflow)  # now, not in the first trial
+    if crew is None:
+        resolve_devices(file.settings.workflow)  # now, not in the first trial
     session.artefacts.prepare()
-    total = n_trials if n_trials is not None else file.settings.optuna.n_trials
-    limit = timeout_s if timeout_s is not None else file.settings.optuna.timeout_s
-    show: Progress = progress or _Silent()
+    total, limit = _ends(file, n_trials, timeout_s)
+    show: Progress = progress or Silent()
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna(), room_on_disk():
-        optuna_study = create_or_load(session, storage_url(file, storage))
-        requeue_interrupted(optuna_study, session.space.distributions)
-        show.started(optuna_study, session, total)
-        _record_at_once(optuna_study, session, show)
-        with sending(optuna_study, session.artefacts, show.note) as told:
-            _loop(optuna_study, session, total, limit, show, told)
+        optuna_study = create_or_load(session, storage_url(file, storage), accept=accept)
+        try:
+            requeue_interrupted(optuna_study, session.space.distributions)
+            show.started(optuna_study, session, total)
+            _record_at_once(optuna_study, session, show)
+            if crew is not None:
+                crew.run(optuna_study, session, total, limit, show)
+            else:
+                _Here(optuna_study, session, total, limit, show, wait=True).until_done()
+        finally:
+            closed(optuna_study._storage)
     return optuna_study
+
+
+def create(
+    study: str | Path | StudySettings | StudyFile,
+    *,
+    storage: str | None = None,
+    folder: str | Path | None = None,
+) -> tuple[optuna.Study, bool]:
+    """Create a study and train nothing, or check that the one that is there is the same.
+
+    Returns:
+        The study, and whether it was made now.
+
+    Raises:
+        VaeoptError: for whatever the user can put right; nothing has been written then.
+    """
+    file = open_study(study, folder=folder)
+    session = prepare(file)
+    file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
+    with quiet_optuna():
+        try:
+            load_study(file, storage)
+            made = False
+        except StudyError:  # none is there, or else it is refused again
+            made = True
+        return create_or_load(session, storage_url(file, storage)), made
+
+
+def work(
+    study: str | Path | StudySettings | StudyFile,
+    *,
+    n_trials: int | None = None,
+    timeout_s: float | None = None,
+    trials_at_once: int | None = None,
+    accept: Collection[str] = (),
+    storage: str | None = None,
+    folder: str | Path | None = None,
+    progress: Progress | None = None,
+) -> optuna.Study:
+    """Join a study that exists: run trials until none is left to be started.
+
+    Like :func:`optimize`, which also creates the study and waits for trials that others run.
+
+    Raises:
+        StudyError: there is no such study yet.
+        VaeoptError: for whatever else the user can put right.
+        KeyboardInterrupt: Ctrl-C; running trials are marked and will be run again.
+    """
+    file = _with(open_study(study, folder=folder), trials_at_once)
+    with quiet_optuna(), room_on_disk():
+        optuna_study = load_study(file, storage)
+        try:
+            session = prepare(file)
+            session.artefacts.prepare()
+            check_same(optuna_study, session, accept=accept, asks=True)
+            resolve_devices(file.settings.workflow)  # now, not in the first trial
+            total, limit = _ends(file, n_trials, timeout_s)
+            show: Progress = progress or Silent()
+            show.started(optuna_study, session, total)
+            _record_at_once(optuna_study, session, show)
+            _Here(optuna_study, session, total, limit, show, wait=False).until_done()
+        finally:
+            closed(optuna_study._storage)
+    return optuna_study
+
+
+def _ends(
+    file: StudyFile, n_trials: int | None, timeout_s: float | None
+) -> tuple[int, float | None]:
+    asked = file.settings.optuna
+    total = n_trials if n_trials is not None else asked.n_trials
+    return total, timeout_s if timeout_s is not None else asked.timeout_s
 
 
 def _with(file: StudyFile, trials_at_once: int | None) -> StudyFile:
@@ -148,31 +191,68 @@ def _record_at_once(study: optuna.Study, session: Session, show: Progress) -> No
     study.set_user_attr(AT_ONCE, now)
 
 
-def _loop(
-    study: optuna.Study,
-    session: Session,
-    total: int,
-    limit_s: float | None,
-    show: Progress,
-    told: Callable[[FrozenTrial], None],
-) -> None:
-    start = time.monotonic()
-    failures = 0
-    while len(finished(study)) < total and not exhausted(study, session):
-        if limit_s is not None and time.monotonic() - start >= limit_s:
-            return
-        with resumable(study):
-            trials = ask_together(study, session, total)
-            if not trials:  # other processes run all that is left
-                return
-            for trial, outcome in zip(trials, _outcomes(session, trials, show), strict=True):
-                _tell(study, session, trial, outcome)
-                done = study.get_trials(deepcopy=False)[trial.number]
-                show.trial_done(study, done)
-                told(done)
-                failures = failures + 1 if done.state == TrialState.FAIL else 0
-                if failures >= _FAILURES_IN_A_ROW:
-                    raise _too_many(failures, done)
+@dataclass
+class _Here:
+    """Trials that this process runs itself, one batch after the other."""
+
+    study: optuna.Study
+    session: Session
+    total: int
+    limit_s: float | None
+    show: Progress
+    wait: bool
+    """whether trials that others run are waited for"""
+    _failures: int = field(default=0, init=False)
+    """in a row"""
+    _waiting: bool = field(default=False, init=False)
+
+    def until_done(self) -> None:
+        """Run trials until none may be started."""
+        start = time.monotonic()
+        with sending(self.study, self.session.artefacts, self.show.note) as sent:
+            while len(finished(self.study)) < self.total:
+                if self.limit_s is not None and time.monotonic() - start >= self.limit_s:
+                    return
+                if not self._batch(sent) and not self._more_may_come():
+                    return
+
+    def _batch(self, sent: Callable[[FrozenTrial], None]) -> bool:
+        """Whether there was one to run."""
+        with resumable(self.study):
+            with deferred():
+                requeue_interrupted(self.study, self.session.space.distributions)
+                trials = ask_together(self.study, self.session, self.total)
+            outcomes = _outcomes(self.session, trials, self.show)
+            for trial, outcome in zip(trials, outcomes, strict=True):
+                with deferred():
+                    line = tell(self.study, self.session, trial, outcome)
+                if line is not None:
+                    self.show.note(line)
+                    continue
+                done = self.study.get_trials(deepcopy=False)[trial.number]
+                self.show.trial_done(self.study, done)
+                sent(done)
+                self._failures = self._failures + 1 if done.state == TrialState.FAIL else 0
+                if self._failures >= _FAILURES_IN_A_ROW:
+                    raise _too_many(self._failures, done)
+        return bool(trials)
+
+    def _more_may_come(self) -> bool:
+        """Whether it is worth to look again, some time later, for a trial to run."""
+        others = running_elsewhere(self.study)
+        if not others and exhausted(self.study, self.session):
+            count = len(finished(self.study))
+            self.show.note(
+                f"the search space is used up: {count} of {self.total} trials are finished"
+            )
+            return False
+        if others and self.wait:
+            if not self._waiting:
+                plural = "s" if len(others) > 1 else ""
+                self.show.note(f"waiting for {len(others)} trial{plural} that others run")
+            self._waiting = True
+            time.sleep(_POLL_S)
+        return self.wait
 
 
 def _too_many(failures: int, last: FrozenTrial) -> StudyError:
@@ -184,10 +264,7 @@ def _too_many(failures: int, last: FrozenTrial) -> StudyError:
     )
 
 
-_Outcome = tuple[Workflow, WorkflowRun] | Exception
-
-
-def _outcomes(session: Session, trials: Sequence[Trial], show: Progress) -> Iterator[_Outcome]:
+def _outcomes(session: Session, trials: Sequence[Trial], show: Progress) -> Iterator[Outcome]:
     """Settings and run of each trial, as soon as it is scored, or what went wrong."""
     settings = [_settings(session, trial) for trial in trials]
     able = [
@@ -224,92 +301,3 @@ def _settings(session: Session, trial: Trial) -> Workflow | Exception:
         return session.space.settings_for(trial.params)
     except Exception as error:
         return error
-
-
-def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> None:
-    """Store what came out of a trial and tell the result, or that it failed."""
-    try:
-        if isinstance(outcome, Exception):
-            raise outcome
-        workflow, run = outcome
-        scores = scores_of(workflow, run)
-        values = optimised(workflow, scores)
-        store = session.artefacts
-        # All of it or nothing: a sampler must not see it half-done.
-        with room_on_disk(), store.kept_if_told(), together(study._storage):
-            attach(trial, run, workflow, store, scores)
-            set_constraint(trial, run.collapse.margin)
-            study.tell(trial, values)
-    except NoRoomError:  # not the fault of the trial: it is run again
-        raise
-    except Exception as error:
-        with together(study._storage):
-            record_failure(trial, error)
-            study.tell(trial, state=TrialState.FAIL)
-
-
-def retrain(
-    session: Session,
-    workflow: Workflow,
-    seeds: Seeds,
-    *,
-    on_epoch: Callable[[int, int, float], None] | None = None,
-) -> WorkflowRun:
-    """Walk through all stages with these settings and seeds; nothing is stored."""
-    resolve_devices(workflow)  # now, not behind the training
-    return walk(
-        workflow,
-        session.micrograph,
-        comparison=session.comparison,
-        seeds=seeds,
-        cache=session.cache,
-        folder=session.file.folder,
-        on_epoch=on_epoch,
-    )
-
-
-def run_once(session: Session, *, progress: Progress | None = None) -> WorkflowRun:
-    """One walk with the settings as written, no Optuna; seeded as trial 0 would be."""
-    show: Progress = progress or _Silent()
-    settings = session.file.settings
-    return retrain(session, settings.workflow, Seeds(settings.optuna.seed, 0), on_epoch=show.epoch)
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Values of a trial as recorded and as they come out again."""
-
-    number: int
-    recorded: dict[str, float]
-    repeated: dict[str, float]
-    elsewhere: tuple[str, ...] = ()
-    """what the environment of the record had that this one has not, e.g. ``torch 2.12.0``"""
-
-    def differences(self, tolerance: float) -> dict[str, float]:
-        """Relative differences above ``tolerance``, by reward."""
-        found = {}
-        for name, was in self.recorded.items():
-            difference = abs(self.repeated[name] - was) / max(abs(was), 1e-12)
-            if difference > tolerance:
-                found[name] = difference
-        return found
-
-
-def replay(
-    study: optuna.Study, session: Session, trial: FrozenTrial, *, progress: Progress | None = None
-) -> Replay:
-    """Run a finished trial again from its record alone; nothing is stored."""
-    show: Progress = progress or _Silent()
-    workflow = settings_of(trial)
-    threads = torch.get_num_threads()
-    # Sums are ordered by thread: another number of threads differs in the sixth digit.
-    torch.set_num_threads(environment_of(trial).get("threads", threads))
-    try:
-        run = retrain(session, workflow, seeds_of(trial, session), on_epoch=show.epoch)
-    finally:
-        torch.set_num_threads(threads)
-    names = [reward.label for reward in workflow.rewards]
-    recorded = dict(zip(names, trial.values, strict=True))
-    was, now = environment_of(trial), environment(workflow)
-    elsewhere = tuple(f"{k} {v}" for k, v in was.items() if k != "threads" and v != now.get(k))
-    return Replay(trial.number, recorded, rewards_of(workflow, run), elsewhere)

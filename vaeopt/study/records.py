@@ -6,7 +6,7 @@ import platform
 import tempfile
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from vaeopt.core.version import __version__
 from vaeopt.stages.vae import trained_by
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.artefacts import Artefacts
-from vaeopt.study.attributes import FAILURE, IDENTITY, SEED_NUMBER
+from vaeopt.study.attributes import FAILURE, IDENTITY, REPEAT, SEED_NUMBER
 from vaeopt.study.session import Session
 from vaeopt.study.storage import set_attributes
 from vaeopt.workflow import Score, Workflow, gpus_of, load_run, primitives, save_run
@@ -32,9 +32,11 @@ from vaeopt.workflow.artefacts import ARRAYS
 
 __all__ = [
     "FILES",
+    "KeptFiles",
     "attach",
     "environment",
     "environment_of",
+    "keep_files",
     "record_failure",
     "record_of",
     "restore",
@@ -63,24 +65,34 @@ def set_constraint(trial: Trial, margin: float) -> None:
     trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [margin])
 
 
+@dataclass(frozen=True)
+class KeptFiles:
+    """Files of a trial in the store, by name."""
+
+    ids: Mapping[str, str]
+    sizes: Mapping[str, int]
+    """bytes"""
+
+
+def keep_files(run: WorkflowRun, store: Artefacts) -> KeptFiles:
+    """Write the files of a run; they are on the disk when this returns."""
+    with store.unfinished() as folder:
+        files = save_run(run, folder)
+        sizes = {path.name: path.stat().st_size for path in files}
+        return KeptFiles(store.take(files), sizes)
+
+
 def attach(
     trial: Trial,
     run: WorkflowRun,
     workflow: Workflow,
-    store: Artefacts,
+    files: KeptFiles,
     scores: Mapping[str, Score | None],
 ) -> None:
-    """Store all that is needed to recompute any score of the run without training.
-
-    The files are on the disk before the first record is written.
-    """
-    with store.unfinished() as folder:
-        files = save_run(run, folder)
-        sizes = {path.name: path.stat().st_size for path in files}
-        ids = store.take(files)
+    """Record all that is needed to recompute any score of the run without training."""
     # As optuna.artifacts.upload_artifact would: the files are there already.
     kind = "application/octet-stream"
-    metas = [ArtifactMeta(artifact_id, name, kind, None) for name, artifact_id in ids.items()]
+    metas = [ArtifactMeta(artifact_id, name, kind, None) for name, artifact_id in files.ids.items()]
     set_attributes(
         trial.storage,
         trial._trial_id,
@@ -89,8 +101,8 @@ def attach(
             _PRIMITIVES: primitives(run),
             _SCORES: {name: score and asdict(score) for name, score in scores.items()},
             _ENVIRONMENT: environment(workflow),
-            _BYTES: sizes,
-            FILES: ids,
+            _BYTES: dict(files.sizes),
+            FILES: dict(files.ids),
         },
         {f"{ARTIFACTS_ATTR_PREFIX}{m.artifact_id}": json.dumps(asdict(m)) for m in metas},
     )
@@ -216,6 +228,7 @@ def record_of(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         "trial": trial.number,
         "values": dict(zip(names, trial.values, strict=True)),
         "scores": attrs.get(_SCORES),
+        "repeat": attrs.get(REPEAT),
         "directions": [direction.name.lower() for direction in study.directions],
         "feasible": max(trial.constraints.values(), default=0.0) <= 0,
         "parameters": trial.params,

@@ -52,24 +52,48 @@ def requeue_interrupted(study: optuna.Study, parameters: Collection[str]) -> int
     Returns:
         Number of trials that were queued.
     """
+    if not _anything_cut_off(study):  # the rule: nobody has to wait for the lock then
+        return 0
     with exclusive(study._storage):
         return _requeue(study, parameters)
 
 
+def _anything_cut_off(study: optuna.Study) -> bool:
+    trials = study.get_trials(deepcopy=False)
+    retried = _retried(trials)
+    return any(
+        _is_dead(trial) or _ended_early(trial, retried) or _is_unbegun(trial) for trial in trials
+    )
+
+
+def _retried(trials: Collection[FrozenTrial]) -> set[int]:
+    return {trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs}
+
+
+def _is_dead(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.RUNNING and not alive(trial)
+
+
+def _ended_early(trial: FrozenTrial, retried: Collection[int]) -> bool:
+    """Whether it was marked as cut off, has a seed number and waits for nobody yet."""
+    marked = trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED, False)
+    return marked and SEED_NUMBER in trial.user_attrs and trial.number not in retried
+
+
 def _requeue(study: optuna.Study, parameters: Collection[str]) -> int:
     trials = study.get_trials(deepcopy=False)
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    retried = _retried(trials)
     cut_off: list[FrozenTrial] = []
     for trial in trials:
         _drop_unbegun(study, trial)
-        dead = trial.state == TrialState.RUNNING and not alive(trial)
+        dead = _is_dead(trial)
         if dead:
             try:
                 _cut_off(study, trial)
             except (ValueError, UpdateFinishedTrialError):
                 continue  # another process that has just started was quicker
-        ended = trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED, False)
-        if (dead or ended) and trial.number not in retried and SEED_NUMBER in trial.user_attrs:
+        again = dead and SEED_NUMBER in trial.user_attrs and trial.number not in retried
+        if again or _ended_early(trial, retried):
             cut_off.append(trial)
     if cut_off:
         first = min(_seed_number(trial) for trial in cut_off)
@@ -91,11 +115,15 @@ def _cut_off(study: optuna.Study, trial: FrozenTrial) -> None:
 
 def _drop_unbegun(study: optuna.Study, trial: FrozenTrial) -> None:
     """End a trial that was cut off before it ran: what is run again comes before a new one."""
+    if _is_unbegun(trial):
+        _take_out(study, trial)
+
+
+def _is_unbegun(trial: FrozenTrial) -> bool:
     # One that a user has queued carries its parameters among the attributes of the system.
     made_here = WORKER in trial.user_attrs and RETRY_OF not in trial.user_attrs
-    unbegun = made_here and not trial.system_attrs and trial.state == TrialState.WAITING
-    if unbegun and not alive(trial):
-        _take_out(study, trial)
+    waits = made_here and not trial.system_attrs and trial.state == TrialState.WAITING
+    return waits and not alive(trial)
 
 
 def _take_out(study: optuna.Study, trial: FrozenTrial) -> bool:

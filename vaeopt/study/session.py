@@ -37,6 +37,7 @@ class Session:
     def identity(self) -> dict[str, Any]:
         """What must not change while a study goes on, JSON-ready."""
         settings = self.file.settings
+        averages = settings.optuna.duplicates == "replicate"
         return {
             "semantics": SEMANTICS,
             "image_sha256": self.micrograph.sha256,
@@ -47,6 +48,12 @@ class Session:
             "search": {path: entry.to_table() for path, entry in settings.search.items()},
             "sampler": settings.optuna.sampler.to_table(),
             "seed": settings.optuna.seed,
+            "duplicates": settings.optuna.duplicates,
+            "max_replicates": settings.optuna.max_replicates if averages else None,
+            "plugins": {
+                name: hashlib.sha256((self.file.folder / name).read_bytes()).hexdigest()
+                for name in settings.plugins
+            },
             "comparison": asdict(self.comparison),
         }
 

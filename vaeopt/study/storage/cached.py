@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
+
+from vaeopt.study.storage.relational import Relational
 
 __all__ = ["CachedStorage", "set_attributes"]
 
@@ -24,8 +26,9 @@ _INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql
 class CachedStorage(_CachedStorage):
     """The same answers with fewer questions. Semi-private in Optuna: a test pins it."""
 
-    def __init__(self, backend: RDBStorage) -> None:
+    def __init__(self, backend: Relational) -> None:
         super().__init__(backend)
+        self._database = backend
         # By connection and study: what was in the database when the trials were last up to date.
         self._seen: dict[tuple[object, int], int] = {}
 
@@ -33,7 +36,7 @@ class CachedStorage(_CachedStorage):
         if self._backend.engine.dialect.name != "sqlite":
             super()._read_trials_from_remote_storage(study_id)
             return
-        connection, version = self._version()
+        connection, version = self._database._ask(self._version)
         if self._seen.get((connection, study_id)) != version:
             super()._read_trials_from_remote_storage(study_id)
             self._seen[connection, study_id] = version
@@ -91,6 +94,9 @@ class CachedStorage(_CachedStorage):
     ) -> None:
         """Many attributes of one trial in one statement each."""
         self._seen.clear()
+        self._database._ask(lambda: self._insert(trial_id, user, system))
+
+    def _insert(self, trial_id: int, user: Mapping[str, Any], system: Mapping[str, Any]) -> None:
         insert = _INSERTS[self._backend.engine.dialect.name]
         tables: tuple[tuple[Any, Mapping[str, Any]], ...] = (
             (models.TrialUserAttributeModel, user),
@@ -108,13 +114,11 @@ class CachedStorage(_CachedStorage):
                     index_elements=[table.trial_id, table.key],
                     set_={"value_json": new.excluded.value_json},
                 )
-                session.execute(
-                    new,
-                    [
-                        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-                        for key, value in attributes.items()
-                    ],
-                )
+                rows = [
+                    {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+                    for key, value in attributes.items()
+                ]
+                session.execute(new, rows)
 
 
 def set_attributes(

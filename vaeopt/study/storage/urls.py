@@ -1,14 +1,17 @@
 """Which storage a study lives in, and how its URL may be shown."""
 
+import importlib.util
 import os
+from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from vaeopt.core.errors import StudyError
+from vaeopt.core.secrets import masked, remember_secrets
 from vaeopt.study.file import StudyFile
 
-__all__ = ["SETTING", "shown_url", "storage_url"]
+__all__ = ["SETTING", "parsed_url", "shown_url", "sqlite_path", "storage_url"]
 
 SETTING = "optuna.storage"
 
@@ -19,6 +22,7 @@ def storage_url(file: StudyFile, storage: str | None = None) -> str:
     if not given:
         # Not an f-string: "?" and "%" in the name of a folder mean something in a URL.
         return URL.create("sqlite", database=str(file.database)).render_as_string()
+    remember_secrets(given)
     if "://" not in given:
         raise StudyError(
             f"storage {given!r} is not a URL",
@@ -28,9 +32,55 @@ def storage_url(file: StudyFile, storage: str | None = None) -> str:
     return given
 
 
+def parsed_url(url: str) -> URL:
+    """The parts of a storage URL, with the driver of PostgreSQL that is installed.
+
+    Raises:
+        StudyError: it cannot be read, or there is no driver.
+    """
+    remember_secrets(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # a port that is no number is a ValueError
+        # Without its cause, which shows the URL.
+        raise StudyError(
+            "the storage URL cannot be read", setting=SETTING, remedy="write sqlite:///file.db"
+        ) from None
+    if parsed.drivername in ("postgres", "postgresql"):
+        return parsed.set(drivername=f"postgresql+{_postgres_driver(url)}")
+    return parsed
+
+
+def _postgres_driver(url: str) -> str:
+    for driver in ("psycopg", "psycopg2"):
+        if importlib.util.find_spec(driver) is not None:
+            return driver
+    raise StudyError(
+        f"storage {shown_url(url)} cannot be opened: there is no driver for PostgreSQL",
+        setting=SETTING,
+        remedy='pip install "vaeopt[cluster]"',
+    )
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite storage; None for other storages.
+
+    Raises:
+        StudyError: the URL cannot be read, or names no file.
+    """
+    parsed = parsed_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if not parsed.database or parsed.database == ":memory:":
+        raise StudyError(
+            "a study needs a SQLite file", setting=SETTING, remedy="write sqlite:///file.db"
+        )
+    return Path(parsed.database)
+
+
 def shown_url(url: str) -> str:
     """The URL without its password, for messages and reports."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):  # a port that is no number is a ValueError
+        return masked(make_url(url).render_as_string(hide_password=True))
+    except (ArgumentError, ValueError):
         return "a storage URL that cannot be read"

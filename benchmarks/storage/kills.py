@@ -1,0 +1,89 @@
+"""Does a study that is killed again and again end as one that never was?
+
+    python benchmarks/storage/kills.py [--kills 50] [--seed 0]
+
+For every sampler, one trial and three trials at once: a process of its own runs a study, gets
+SIGKILL at a random instant, and another one goes on, until the study is finished; the next study
+has another seed. Each is compared with the same study run once without interruption: parameters,
+values and constraints of every trial, bit for bit. After each kill SQLite checks its file, and what
+was finished before must be there unchanged. In the end the files of all trials are read.
+
+Writes ``benchmarks/results/kills.json`` and prints a table.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.study.killing import Storm  # noqa: E402  # the folder of the project is on the path now
+from tests.study.test_study_batches import FINITE, REAL, SAMPLERS  # noqa: E402
+from tests.study.tiny import write_study  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "kills.json"
+LONGEST_S = 2.0
+N_TRIALS = 12
+
+
+def storm(kind: str, at_once: int, kills: int, seed: int) -> dict[str, Any]:
+    """Kills of studies with one sampler."""
+    found = Storm(np.random.default_rng([seed, at_once, sum(kind.encode())]))
+    search = FINITE if kind in ("grid", "brute-force") else REAL
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as place:
+        while found.kills < kills:
+            study = write_study(
+                Path(place) / f"study-{found.studies}",
+                search=search,
+                sampler=SAMPLERS[kind],
+                n_trials=N_TRIALS,
+                seed=seed + found.studies,
+                at_once=at_once,
+            )
+            found.strike(study, longest_s=LONGEST_S, most=kills)
+    table = asdict(found)
+    table.pop("rng")
+    table["waits_s"] = [round(wait, 3) for wait in found.waits_s]
+    return {
+        "sampler": kind,
+        "trials_at_once": at_once,
+        "seconds": round(time.monotonic() - begun),
+        **table,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50, help="of every row")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    rows = []
+    print("sampler      at once  kills  in a trial  studies  lost  files lost  repeated  identical")
+    for kind in SAMPLERS:
+        for at_once in (1, 3):
+            row = storm(kind, at_once, arguments.kills, arguments.seed)
+            rows.append(row)
+            inside = row["within"].get("in a trial", 0)
+            print(
+                f"{kind:<12} {at_once:>7} {row['kills']:>6} {inside:>11}"
+                f" {row['studies']:>8} {row['lost']:>5} {row['files_lost']:>11}"
+                f" {row['repeated']:>9} {row['identical']:>6} of {row['studies']}",
+                flush=True,
+            )
+            RESULTS.write_text(
+                json.dumps({"n_trials": N_TRIALS, "longest_s": LONGEST_S, "rows": rows}, indent=1)
+                + "\n"
+            )
+
+
+if __name__ == "__main__":
+    main()
