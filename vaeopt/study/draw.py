@@ -24,7 +24,7 @@ from vaeopt.study.points import (
     takers,
 )
 from vaeopt.study.session import Session
-from vaeopt.study.storage import exclusive, together
+from vaeopt.study.storage import exclusive, set_attributes
 
 __all__ = ["ALONE", "Numbered"]
 
@@ -66,10 +66,9 @@ class Numbered(BaseSampler):
         if self._batch != ALONE:
             signed[BATCH] = list(self._batch)
         signed[SEED_NUMBER] = number  # last: from here on the trial is run again if it is cut off
-        with together(study._storage):
-            for key, value in signed.items():
-                study._storage.set_trial_user_attr(trial._trial_id, key, value)
-                trial.set_user_attr(key, value)  # what is held of it in memory
+        set_attributes(study._storage, trial._trial_id, signed)
+        for key, value in signed.items():
+            trial.set_user_attr(key, value)  # what is held of it in memory
         self._number = number
         self._sampler = self._made("sampler")
         self._sampler.before_trial(study, trial)

@@ -10,7 +10,6 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage, GrpcStorageProxy
-from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages.journal import JournalStorage
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vaeopt.core.errors import StudyError
 from vaeopt.study.storage import sqlite
 from vaeopt.study.storage.away import reason_of
+from vaeopt.study.storage.cached import CachedStorage
 from vaeopt.study.storage.exclusive import backend_of, exclusive_engine, exclusive_file
 from vaeopt.study.storage.journal import JournalFile
 from vaeopt.study.storage.relational import Relational
@@ -77,7 +77,7 @@ def _database(url: URL, create: bool) -> BaseStorage:
             engine["pool_events"] = [(_greet, "connect")]
         if not create and not _holds_tables(url, engine.get("connect_args", {})):
             return optuna.storages.InMemoryStorage()  # nothing is there, and nothing is made
-    return _CachedStorage(
+    return CachedStorage(
         Relational(url.render_as_string(hide_password=False), engine, create=create)
     )
 
