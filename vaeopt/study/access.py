@@ -132,10 +132,12 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
     trials = study.get_trials(deepcopy=False)
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     collapsed = sum(margin(t) > 0 for t in complete)
+    short = sum(map(_ended_early, complete))
     failed = sum(t.state == TrialState.FAIL for t in trials)
     running = [t.number for t in trials if t.state == TrialState.RUNNING]
     lines = [
-        f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
+        f"trials    {len(complete)} of {wanted} finished, "
+        f"{collapsed} collapsed{f' ({short} ended early)' if short else ''}, "
         f"{failed} failed or interrupted, {len(running)} running",
     ]
     if len(running) > 1:
@@ -149,6 +151,13 @@ def status_lines(study: optuna.Study, wanted: int) -> list[str]:
         values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))
         lines.append(f"best      trial {trial.number}: {values}")
     return lines
+
+
+def _ended_early(trial: FrozenTrial) -> bool:
+    """Whether a training of it diverged or was stopped as collapsed."""
+    first = trial.user_attrs.get("vaeopt:primitives", {})
+    trainings = [run.get("training", {}) for run in (first, *first.get("replicates", []))]
+    return any(t.get("diverged") or t.get("stopped_epoch") for t in trainings)
 
 
 def _busy_seconds(trials: Sequence[FrozenTrial]) -> float:
