@@ -25,6 +25,9 @@ FULL = [
     ["scale.py"],
     ["mixtures.py", "speed"],
     ["mixtures.py", "quality"],
+    ["early.py", "collapse", "--runs", "300"],
+    ["early.py", "collapse", "--runs", "60", "--recipes", "default,paper100", "--first", "5000"],
+    ["early.py", "rewards", "--runs", "40", "--first", "100"],
 ]
 QUICK = [
     ["training.py", "--quick"],
@@ -36,6 +39,8 @@ QUICK = [
     ["sweep.py", "--quick"],
     ["scale.py", "--quick"],
     ["mixtures.py", "speed", "--rounds", "1"],
+    ["early.py", "collapse", "--runs", "2"],
+    ["early.py", "rewards", "--runs", "2", "--first", "100"],
 ]
 
 
