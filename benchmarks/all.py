@@ -26,6 +26,9 @@ FULL = [
     ["mixtures.py", "speed"],
     ["mixtures.py", "quality"],
     ["storage/workers.py"],
+    ["early.py", "collapse", "--runs", "300"],
+    ["early.py", "collapse", "--runs", "60", "--recipes", "default,paper100", "--first", "5000"],
+    ["early.py", "rewards", "--runs", "40", "--first", "100"],
 ]
 QUICK = [
     ["training.py", "--quick"],
@@ -38,6 +41,8 @@ QUICK = [
     ["scale.py", "--quick"],
     ["mixtures.py", "speed", "--rounds", "1"],
     ["storage/workers.py", "--quick"],
+    ["early.py", "collapse", "--runs", "2"],
+    ["early.py", "rewards", "--runs", "2", "--first", "100"],
 ]
 
 

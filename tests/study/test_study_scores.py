@@ -98,7 +98,8 @@ def test_seeds_of_a_trial_are_those_that_it_ran_with(finished_folder: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["replicates", "latents", "scores", "mixture.subsets", "bayesian.subsets"]
+    "path",
+    ["replicates", "stop_collapsed", "latents", "scores", "mixture.subsets", "bayesian.subsets"],
 )
 def test_what_trials_must_share_cannot_be_searched(tmp_path: Path, path: str) -> None:
     search = f'"{path}" = {{ choices = [1, 2] }}'

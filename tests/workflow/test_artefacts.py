@@ -270,6 +270,7 @@ def test_primitives_count_what_was_kept_and_fitted(run: WorkflowRun) -> None:
         "epochs": 3,
         "loss_nats": run.vae.loss_nats[-1],
         "diverged": False,
+        "stopped_epoch": None,
     }
 
 

@@ -287,7 +287,9 @@ def test_a_diverged_training_is_infeasible_however_its_latents_look() -> None:
     run = example_run(HEALTHY, workflow)
     diverged = _rescored(workflow, run, vae=replace(run.vae, diverged=True))
     assert diverged.collapse.margin == 6.0
-    assert diverged.collapse.reasons == ("the training loss left the finite numbers (diverged)",)
+    assert diverged.collapse.reasons == (
+        "the training loss left the finite numbers in epoch 2 of 200 (diverged)",
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -29,7 +29,7 @@ def test_stages_are_named_in_the_order_of_the_data() -> None:
 
 def test_a_table_makes_the_same_workflow_again(workflow: Workflow) -> None:
     assert _make(**workflow.to_table()) == workflow
-    switches = {"replicates", "latents", "scores"}
+    switches = {"replicates", "stop_collapsed", "latents", "scores"}
     assert [name for name in workflow.to_table() if name not in switches] == list(STAGES)
 
 

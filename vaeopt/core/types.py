@@ -113,6 +113,8 @@ class TrainedVae:
     """(epochs,) training loss per patch: NLL summed over pixels + KL scale * window**2 * KL"""
     diverged: bool = False
     """the loss left the finite numbers; weights are those of the last good epoch"""
+    stopped: bool = False
+    """somebody who watched the training ended it; weights are those of its last epoch"""
     pixel_scaling: tuple[float, float] | None = None
     """raw image values that were mapped to 0 and 1"""
     pixel_size_nm: float | None = None

@@ -157,10 +157,12 @@ def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = Non
     trials = study.get_trials(deepcopy=False)
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     collapsed = sum(margin(t) > 0 for t in complete)
+    short = sum(map(_ended_early, complete))
     failed = sum(t.state == TrialState.FAIL for t in trials)
     running = [t for t in trials if t.state == TrialState.RUNNING]
     lines = [
-        f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
+        f"trials    {len(complete)} of {wanted} finished, "
+        f"{collapsed} collapsed{f' ({short} ended early)' if short else ''}, "
         f"{failed} failed or interrupted, {len(running)} running",
     ]
     lines += worker_lines(study, running) or ["workers   none"]
@@ -190,7 +192,7 @@ def worker_lines(study: optuna.Study, running: Sequence[FrozenTrial]) -> list[st
     lines = []
     for name, own in of.items():
         place, pid, _ = name.rsplit(":", 2) if name else ("", "", "")
-        where = f"{place.split('/')[0]}:{pid}" if name else "unknown"
+        where = f"{place.split('~')[0]}:{pid}" if name else "unknown"
         began = min(trial.datetime_start for trial in own if trial.datetime_start)
         here = name == worker_name() or alive(own[0], study)
         lines.append(
@@ -198,6 +200,13 @@ def worker_lines(study: optuna.Study, running: Sequence[FrozenTrial]) -> list[st
             f"{began:%Y-%m-%d %H:%M:%S}, {'alive' if here else 'gone: they will be run again'}"
         )
     return lines
+
+
+def _ended_early(trial: FrozenTrial) -> bool:
+    """Whether a training of it diverged or was stopped as collapsed."""
+    first = trial.user_attrs.get("vaeopt:primitives", {})
+    trainings = [run.get("training", {}) for run in (first, *first.get("replicates", []))]
+    return any(t.get("diverged") or t.get("stopped_epoch") for t in trainings)
 
 
 def _busy_seconds(trials: Sequence[FrozenTrial]) -> float:

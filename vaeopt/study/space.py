@@ -41,6 +41,7 @@ _SAMPLING_ORDER = (
 # What all trials of a study must share for their scores to compare.
 _CONSTANT = (
     "replicates",
+    "stop_collapsed",
     "latents",
     "mixture.max_points",
     "mixture.subsets",

@@ -71,7 +71,7 @@ def example_run(z_mean: Floats, workflow: Workflow | None = None, *, seed: int =
         micrograph,
         keypoints,
         cut(PatchSettings(size_px=5), micrograph, keypoints),
-        TrainedVae(config={}, window_px=5, weights={}, loss_nats=np.ones(1)),
+        TrainedVae(config=workflow.vae.to_table(), window_px=5, weights={}, loss_nats=np.ones(1)),
         latents,
         comparison=Comparison(largest_window_px=5, core_px=5, n_fit=n_fit, seed=seed),
         seeds=Seeds(seed, 0),

@@ -10,6 +10,7 @@ from vaeopt.stages.keypoints import detect
 from vaeopt.stages.patches import cut
 from vaeopt.stages.vae import Request, Training, encode, train_groups
 from vaeopt.workflow.cache import StageCache
+from vaeopt.workflow.early import watch_of
 from vaeopt.workflow.members import Filtered, filtered, timed, with_mixtures
 from vaeopt.workflow.run import as_one, scored
 from vaeopt.workflow.settings import Workflow
@@ -153,6 +154,7 @@ def _begin(
         patches=patches,
         seeds=tuple(seeds.replicate(member) for member in range(workflow.replicates)),
         micrograph=micrograph,
+        watch=watch_of(workflow, patches),
     )
     return _Begun(keypoints, request, seconds)
 

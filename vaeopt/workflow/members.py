@@ -25,7 +25,7 @@ from vaeopt.core.types import (
 from vaeopt.kernels.latent import unit_diagnostics
 from vaeopt.stages.mixture import FitRequest, choose_points
 from vaeopt.workflow.fits import Fit, Fitted, fit_all
-from vaeopt.workflow.scores import needs_of
+from vaeopt.workflow.scores import needs_of, raw_space
 from vaeopt.workflow.settings import Workflow
 
 __all__ = ["Asked", "Filtered", "filtered", "timed", "with_evidence", "with_mixtures"]
@@ -147,7 +147,7 @@ def _run_of(member: Filtered, fits: Sequence[Fitted]) -> WorkflowRun | Exception
             vae=member.vae,
             latents=latents,
             diagnostics=diagnostics,
-            collapse=workflow.latent_filter(diagnostics, raw_space=_raw_space(workflow)),
+            collapse=workflow.latent_filter(diagnostics, raw_space=raw_space(workflow)),
             mixture=mixtures[0],
             resampled=tuple(mixtures[1:]),
             comparison=member.comparison,
@@ -185,12 +185,6 @@ def with_evidence(asked: Sequence[Asked]) -> list[WorkflowRun | Exception]:
 
 def _with_bayesian(run: WorkflowRun, mixture: Mixture, seconds: float) -> WorkflowRun:
     return replace(run, bayesian=mixture, seconds={**run.seconds, "bayesian": seconds})
-
-
-def _raw_space(workflow: Workflow) -> bool:
-    """Whether the scale of the latents enters a value that is optimised."""
-    needed = "bayesian" in needs_of(workflow.rewards)
-    return workflow.mixture.raw_space or (needed and workflow.bayesian.raw_space)
 
 
 def _drawn(latents: Latents, study_seed: int) -> Floats:

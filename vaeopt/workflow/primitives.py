@@ -67,6 +67,7 @@ def primitives(run: WorkflowRun) -> dict[str, Any]:
             "epochs": len(run.vae.loss_nats),
             "loss_nats": float(run.vae.loss_nats[-1]) if len(run.vae.loss_nats) else None,
             "diverged": run.vae.diverged,
+            "stopped_epoch": len(run.vae.loss_nats) if run.vae.stopped else None,
         },
         "collapse": {"margin": run.collapse.margin, "reasons": list(run.collapse.reasons)},
         "seconds": dict(run.seconds),

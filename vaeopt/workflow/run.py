@@ -19,6 +19,7 @@ from vaeopt.core.types import (
 from vaeopt.stages.latent_filter.base import LARGEST_MARGIN, log_margin
 from vaeopt.stages.rewards import Reward
 from vaeopt.workflow.cache import StageCache
+from vaeopt.workflow.early import HOPELESS_MARGIN
 from vaeopt.workflow.members import Filtered, filtered, timed, with_evidence, with_mixtures
 from vaeopt.workflow.recuts import POSES, recut_of
 from vaeopt.workflow.scores import needs_of
@@ -62,8 +63,7 @@ def comparison_for(
 def scored(member: Filtered, run: WorkflowRun, cache: StageCache) -> WorkflowRun:
     """A member with its mixtures, and whatever else the rewards need."""
     run = _with_recuts(run, member.needs, cache)
-    diverged = member.vae.diverged or not member.finite
-    return replace(run, collapse=_verdict(member.workflow, run, diverged=diverged))
+    return replace(run, collapse=_verdict(member.workflow, run, finite=member.finite))
 
 
 def score(
@@ -180,7 +180,7 @@ def _with_recuts(run: WorkflowRun, needs: frozenset[str], cache: StageCache) -> 
     return replace(run, recuts=recuts, seconds=seconds)
 
 
-def _verdict(workflow: Workflow, run: WorkflowRun, *, diverged: bool) -> Collapse:
+def _verdict(workflow: Workflow, run: WorkflowRun, *, finite: bool) -> Collapse:
     """The filter's verdict and everything else that makes a run impossible to score."""
     margins, reasons = [run.collapse.margin], list(run.collapse.reasons)
     fitted, wanted = len(run.mixture.fit_index), run.comparison.n_fit
@@ -195,9 +195,18 @@ def _verdict(workflow: Workflow, run: WorkflowRun, *, diverged: bool) -> Collaps
     for failure in sorted(failures - {""}):
         margins.append(LARGEST_MARGIN)
         reasons.append(f"no mixture could be fitted: {failure} (no_mixture)")
-    if diverged:
+    vae, done, asked = run.vae, len(run.vae.loss_nats), run.vae.config["epochs"]
+    if vae.diverged:
         margins.append(LARGEST_MARGIN)
-        reasons.append("the training loss left the finite numbers (diverged)")
+        text = f"the training loss left the finite numbers in epoch {done + 1} of {asked}"
+        reasons.append(f"{text} (diverged)")
+    elif not finite:
+        margins.append(LARGEST_MARGIN)
+        reasons.append("the latents left the finite numbers (diverged)")
+    if vae.stopped:
+        # Another filter may judge it later: a training that was cut short stays out of the race.
+        margins.append(HOPELESS_MARGIN)
+        reasons.insert(0, f"stopped at epoch {done} of {asked} as collapsed (stopped_early)")
     return Collapse(margin=max(margins), reasons=tuple(reasons))
 
 

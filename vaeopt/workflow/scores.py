@@ -11,7 +11,16 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.base import MixtureReward, trainings_compared, with_parts
 from vaeopt.workflow.settings import Workflow
 
-__all__ = ["Score", "known_score", "needs_of", "optimised", "rewards_of", "score_of", "scores_of"]
+__all__ = [
+    "Score",
+    "known_score",
+    "needs_of",
+    "optimised",
+    "raw_space",
+    "rewards_of",
+    "score_of",
+    "scores_of",
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,12 @@ def needs_of(rewards: Iterable[Reward]) -> frozenset[str]:
     """What the runs must carry for these rewards, their parts included."""
     parts = (part for reward in rewards for part in with_parts(reward))
     return frozenset(need for part in parts for need in part.needs)
+
+
+def raw_space(workflow: Workflow) -> bool:
+    """Whether the scale of the latents enters a value that is optimised."""
+    needed = "bayesian" in needs_of(workflow.rewards)
+    return workflow.mixture.raw_space or (needed and workflow.bayesian.raw_space)
 
 
 def scores_of(workflow: Workflow, run: WorkflowRun) -> dict[str, Score | None]:

@@ -38,6 +38,8 @@ class Workflow(Settings):
     vae: VaeSettings = VaeSettings()
     replicates: Annotated[int, Field(ge=1, le=50)] = 1
     """R: trainings of every trial with other seeds; values are their means (semantics 10.1)"""
+    stop_collapsed: bool = False
+    """end a training early whose latents have collapsed for good (docs/latent_filter.md)"""
     latents: Literal["mean", "sample"] = "mean"
     """what is scored: posterior means, or one fixed draw per patch (semantics 2.2)"""
     latent_filter: LatentFilter = Units()
@@ -149,6 +151,6 @@ class Workflow(Settings):
         return Workflow(**table)
 
 
-_SWITCHES = ("replicates", "latents", "scores")
+_SWITCHES = ("replicates", "stop_collapsed", "latents", "scores")
 STAGES: tuple[str, ...] = tuple(f for f in Workflow.model_fields if f not in _SWITCHES)
 """names of the stages in the order of the data; whatever shows an order derives from this"""

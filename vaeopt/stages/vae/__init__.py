@@ -1,12 +1,13 @@
 """The invariant VAE: settings, encoder, decoder, training, and use of a trained one."""
 
-from vaeopt.stages.vae.encode import content_means, decode, encode
+from vaeopt.stages.vae.encode import Posterior, content_means, decode, encode, posterior
 from vaeopt.stages.vae.files import load_vae, save_vae
 from vaeopt.stages.vae.invariances import Invariance
 from vaeopt.stages.vae.settings import VaeSettings
 from vaeopt.stages.vae.train import (
     Request,
     Training,
+    Watch,
     train,
     train_each,
     train_groups,
@@ -17,13 +18,16 @@ from vaeopt.stages.vae.trainers import trained_by
 
 __all__ = [
     "Invariance",
+    "Posterior",
     "Request",
     "Training",
     "VaeSettings",
+    "Watch",
     "content_means",
     "decode",
     "encode",
     "load_vae",
+    "posterior",
     "save_vae",
     "train",
     "train_each",

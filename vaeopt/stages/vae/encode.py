@@ -1,6 +1,7 @@
 """Use of a trained VAE: patches to latents and back, pose included. Never trains."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from vaeopt.stages.vae.invariances import compose
 from vaeopt.stages.vae.model import InvariantVae, restore
 from vaeopt.stages.vae.settings import VaeSettings
 
-__all__ = ["content_means", "decode", "encode"]
+__all__ = ["Posterior", "content_means", "decode", "encode", "posterior"]
 
 _BLOCK_PIXELS = 200_000  # of patches that are looked at together: a few MB in float64
 # That a spatial decoder is asked for together, 1.3 MB per layer at width 128: with eighty times as
@@ -61,25 +62,38 @@ def encode(vae: TrainedVae, patches: Patches, *, core_px: int | None = None) -> 
     )
 
 
-def content_means(vae: TrainedVae, patches: Patches) -> Floats:
-    """Posterior means of the content latents alone; nothing is decoded.
+class Posterior(NamedTuple):
+    """What the encoder alone says of every patch; float64 (n_patches, ...)."""
+
+    z_mean: Floats
+    z_std: Floats
+    code_mean: Floats
+    code_std: Floats
+
+
+def posterior(vae: TrainedVae, patches: Patches) -> Posterior:
+    """Posterior of every patch, as in :func:`encode`; nothing is decoded.
 
     Args:
         vae: a trained model.
         patches: windows of the size that it was trained on.
 
-    Returns:
-        float64 (n_patches, latent_dim), the ``z_mean`` of :func:`encode`.
-
     Raises:
         ValueError: the windows have another size.
     """
     model = _restored(vae, patches)
-    content = torch.empty(len(patches), model.settings.latent_dim, device=_device(model))
+    n = model.settings.n_codes
+    found = torch.empty(2, len(patches), n + model.settings.latent_dim, device=_device(model))
     for rows, x in _blocks_of(patches, model):
         with torch.no_grad():
-            content[rows] = model.encoder(x)[0][:, model.settings.n_codes :]
-    return content.cpu().double().numpy()
+            found[0, rows], found[1, rows] = model.encoder(x)
+    mean, std = found.cpu().double().numpy()
+    return Posterior(mean[:, n:], std[:, n:], mean[:, :n], std[:, :n])
+
+
+def content_means(vae: TrainedVae, patches: Patches) -> Floats:
+    """The ``z_mean`` of :func:`posterior`, float64 (n_patches, latent_dim)."""
+    return posterior(vae, patches).z_mean
 
 
 def decode(vae: TrainedVae, latents: Latents | Floats) -> Floats:

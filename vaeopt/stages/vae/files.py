@@ -25,6 +25,7 @@ def save_vae(vae: TrainedVae, path: Path | str) -> Path:
         "config": dict(vae.config),
         "window_px": vae.window_px,
         "diverged": vae.diverged,
+        "stopped": vae.stopped,
         "pixel_scaling": vae.pixel_scaling,
         "pixel_size_nm": vae.pixel_size_nm,
     }
@@ -56,6 +57,7 @@ def load_vae(path: Path | str) -> TrainedVae:
             weights={n.removeprefix("weight."): a for n, a in arrays.items() if n != _LOSS},
             loss_nats=arrays[_LOSS],
             diverged=meta["diverged"],
+            stopped=meta.get("stopped", False),  # older files have none
             pixel_scaling=None if scaling is None else (scaling[0], scaling[1]),
             pixel_size_nm=meta["pixel_size_nm"],
         )

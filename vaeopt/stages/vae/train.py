@@ -3,8 +3,8 @@
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ from vaeopt.core.types import Floats, Micrograph, Patches, TrainedVae
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.stages.vae.schedule import learning_rate
 from vaeopt.stages.vae.settings import VaeSettings
-from vaeopt.stages.vae.trainers import Job, choose_trainer, stack_key
+from vaeopt.stages.vae.trainers import Job, Trainer, choose_trainer, stack_key
 
 __all__ = [
     "Request",
     "Training",
+    "Watch",
     "train",
     "train_each",
     "train_groups",
@@ -30,6 +31,18 @@ __all__ = [
 
 EpochHook = Callable[[int, int, float], None]
 GroupHook = Callable[[Sequence[int]], None]
+
+
+class Watch(Protocol):
+    """Looks at one training now and then, and may end it."""
+
+    def __call__(self, epochs_done: int, so_far: Callable[[], TrainedVae]) -> bool:
+        """Whether the training shall end here; asked after each epoch but its last.
+
+        Args:
+            epochs_done: of it.
+            so_far: what it has learnt; copies the weights, so call it only if you must look.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +57,8 @@ class Request:
     """of each VAE; weights, shuffling and noise derive from them and from nothing else"""
     micrograph: Micrograph | None = None
     """recorded with the model (scaling, pixel size) so that it can be used on the next image"""
+    watch: Callable[[], Watch] | None = None
+    """makes one for every VAE, again if its training has to begin again; none: nobody looks"""
 
 
 class Training(NamedTuple):
@@ -169,9 +184,11 @@ def train_groups(
 class _Record:
     """What the loop knows of a member."""
 
-    settings: VaeSettings
+    request: Request
+    watch: Watch | None
     losses: list[float] = field(default_factory=list)
     diverged: bool = False
+    stopped: bool = False
     weights: dict[str, Floats] = field(default_factory=dict)
     """once it has ended"""
 
@@ -195,7 +212,7 @@ def _of_group(
     if on_group is not None:
         on_group(numbers)
     try:
-        records = _epochs(list(jobs.values()), on_epoch)
+        records = _epochs([requests[n] for n in numbers], list(jobs.values()), on_epoch)
     except torch.OutOfMemoryError as error:
         failure: Exception = _no_memory(jobs[numbers[0]], str(error))
     except Exception as error:
@@ -204,7 +221,7 @@ def _of_group(
         each, remaining = (time.perf_counter() - start) / len(records), iter(records)
         return {
             number: Training(
-                vaes=tuple(_vae(requests[number], next(remaining)) for _ in job.seeds),
+                vaes=tuple(_vae(next(remaining)) for _ in job.seeds),
                 seconds=each * len(job.seeds),
             )
             for number, job in jobs.items()
@@ -232,11 +249,17 @@ def _no_memory(job: Job, reason: str) -> VaeoptError:
     )
 
 
-def _epochs(jobs: Sequence[Job], on_epoch: EpochHook | None) -> list[_Record]:
+def _epochs(
+    requests: Sequence[Request], jobs: Sequence[Job], on_epoch: EpochHook | None
+) -> list[_Record]:
     """All epochs of the members of all jobs; the recipe of steps is that of the first."""
     settings = jobs[0].settings
     trainer = choose_trainer(jobs)
-    records = [_Record(job.settings) for job in jobs for _ in job.seeds]
+    records = [
+        _Record(request, request.watch() if request.watch else None)
+        for request in requests
+        for _ in request.seeds
+    ]
     active = list(range(len(records)))
     for epoch in range(settings.epochs):
         rate = learning_rate(settings.schedule, settings.learning_rate, epoch, settings.epochs)
@@ -249,24 +272,40 @@ def _epochs(jobs: Sequence[Job], on_epoch: EpochHook | None) -> list[_Record]:
             on_epoch(epoch + 1, settings.epochs, mean)
         last = epoch + 1 == settings.epochs
         staying = [m for m in healthy if not (last or _plateau(records[m]))]
+        for member in staying:
+            records[member].stopped = _is_stopped(records[member], trainer, member)
+        staying = [member for member in staying if not records[member].stopped]
         for member in sorted(set(active) - set(staying)):
-            record = records[member]
-            record.diverged = member not in healthy
-            record.weights = {k: v.cpu().numpy() for k, v in trainer.weights(member).items()}
+            records[member].diverged = member not in healthy
+            records[member].weights = _weights(trainer, member)
         active = staying
         if not active:
             break
     return records
 
 
-def _vae(request: Request, record: _Record) -> TrainedVae:
-    micrograph = request.micrograph
+def _is_stopped(record: _Record, trainer: Trainer, member: int) -> bool:
+    """Whether whoever watches this member ends its training here."""
+
+    def so_far() -> TrainedVae:
+        return replace(_vae(record), weights=_weights(trainer, member))
+
+    return record.watch is not None and record.watch(len(record.losses), so_far)
+
+
+def _weights(trainer: Trainer, member: int) -> dict[str, Floats]:
+    return {name: value.cpu().numpy() for name, value in trainer.weights(member).items()}
+
+
+def _vae(record: _Record) -> TrainedVae:
+    request, micrograph = record.request, record.request.micrograph
     return TrainedVae(
         config=request.settings.to_table(),
         window_px=request.patches.size_px,
         weights=record.weights,
         loss_nats=np.asarray(record.losses),
         diverged=record.diverged,
+        stopped=record.stopped,
         pixel_scaling=micrograph.scaling if micrograph else None,
         pixel_size_nm=micrograph.pixel_size_nm if micrograph else None,
     )
@@ -280,10 +319,11 @@ def _shared(pixels: Floats) -> Tensor:
 
 def _plateau(record: _Record) -> bool:
     """Whether the last epochs are no better on average than as many before."""
-    losses, patience = record.losses, record.settings.patience_epochs
+    losses, settings = record.losses, record.request.settings
+    patience = settings.patience_epochs
     if patience == 0 or len(losses) < 2 * patience:
         return False
     now, before = np.mean(losses[-patience:]), np.mean(losses[-2 * patience : -patience])
     # Relative to the range, not to the loss: a likelihood has no natural zero.
-    least = record.settings.min_improvement * (max(losses) - min(losses))
+    least = settings.min_improvement * (max(losses) - min(losses))
     return bool(before - now < least)
