@@ -21,9 +21,9 @@ from vaeopt.core.errors import DataError, StudyError
 from vaeopt.study.access import metric_names, status_lines
 from vaeopt.study.attributes import WORKER
 from vaeopt.study.file import open_study
-from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import optimize
 from vaeopt.study.pareto import best, feasible, finished, front, margin, pick
+from vaeopt.study.process import worker_name
 from vaeopt.study.records import settings_of
 from vaeopt.study.replay import Replay, replay
 from vaeopt.study.session import prepare

@@ -21,9 +21,9 @@ from vaeopt.study.access import load_study, load_trial, status_lines
 from vaeopt.study.artefacts import Artefacts, artefacts_of
 from vaeopt.study.bucket import Bucket
 from vaeopt.study.file import open_study
-from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import optimize
 from vaeopt.study.places import place_of
+from vaeopt.study.process import worker_name
 from vaeopt.study.records import FILES, without_files
 
 

@@ -19,8 +19,8 @@ from vaeopt.study.attributes import FAILURE, IDENTITY, INTERRUPTED, WORKER
 from vaeopt.study.confirm import CONFIRM, SEED_INDEX, SOURCE, confirm, leaders_of
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import open_study
-from vaeopt.study.liveness import worker_name
 from vaeopt.study.pareto import by_compromise, finished, margin
+from vaeopt.study.process import worker_name
 from vaeopt.study.records import restore, settings_of
 from vaeopt.study.replay import retrain
 from vaeopt.study.session import prepare

@@ -24,8 +24,8 @@ from vaeopt.study import ask, draw, points, resume
 from vaeopt.study import optimize as loop
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER
 from vaeopt.study.file import open_study
-from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import optimize
+from vaeopt.study.process import worker_name
 from vaeopt.study.storage import load_study
 from vaeopt.study.storage.cached import CachedStorage
 

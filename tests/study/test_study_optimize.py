@@ -18,9 +18,9 @@ from vaeopt.study import optimize as loop
 from vaeopt.study.ask import ask
 from vaeopt.study.attributes import FAILURE, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
-from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import optimize
 from vaeopt.study.pareto import feasible, finished, margin
+from vaeopt.study.process import worker_name
 from vaeopt.study.progress import Silent
 from vaeopt.study.records import record_of
 from vaeopt.study.replay import run_once

@@ -16,9 +16,9 @@ from tests.study.tiny import ONE, Halt, Point, ctrl_c, points, write_study
 from vaeopt.study.ask import ask
 from vaeopt.study.attributes import FAILURE, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
-from vaeopt.study.liveness import worker_alive, worker_name
 from vaeopt.study.optimize import optimize, work
 from vaeopt.study.pareto import finished
+from vaeopt.study.process import worker_alive, worker_name
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study

@@ -18,9 +18,9 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.study.access import load_study
 from vaeopt.study.attributes import INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.file import StudySettings, open_study
-from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import create, optimize, work
 from vaeopt.study.pareto import finished
+from vaeopt.study.process import worker_name
 from vaeopt.study.progress import Silent
 
 N = 4

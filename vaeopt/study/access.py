@@ -12,8 +12,9 @@ from vaeopt.study.artefacts import Artefacts
 from vaeopt.study.attributes import FAILURE, WORKER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import accepted_lines
-from vaeopt.study.liveness import alive, worker_name
+from vaeopt.study.liveness import alive
 from vaeopt.study.pareto import front, margin, pick
+from vaeopt.study.process import worker_name
 from vaeopt.study.progress import Progress
 from vaeopt.study.records import restore, scores_in, without_files
 from vaeopt.study.repeats import mean_of, over_trainings, superseded

@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from vaeopt.study.attributes import BATCH, RETRY_OF, WORKER
 from vaeopt.study.draw import ALONE, Numbered
-from vaeopt.study.liveness import alive, worker_name
+from vaeopt.study.liveness import alive
 from vaeopt.study.points import exhausted, runs
+from vaeopt.study.process import worker_name
 from vaeopt.study.session import Session
 from vaeopt.study.storage import exclusive, together
 

@@ -25,8 +25,8 @@ from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import accepted_names, check_same
 from vaeopt.study.interrupts import deferred
-from vaeopt.study.liveness import worker_name
 from vaeopt.study.pareto import best, by_compromise, costs, feasible, finished, front, margin
+from vaeopt.study.process import worker_name
 from vaeopt.study.progress import Progress
 from vaeopt.study.quiet import name_metrics, quiet_optuna
 from vaeopt.study.records import (

@@ -13,7 +13,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.seeds import derive
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
-from vaeopt.study.liveness import worker_name
 from vaeopt.study.points import (
     Taken,
     at,
@@ -23,6 +22,7 @@ from vaeopt.study.points import (
     point_of,
     takers,
 )
+from vaeopt.study.process import worker_name
 from vaeopt.study.session import Session
 from vaeopt.study.storage import exclusive, set_attributes
 

@@ -7,7 +7,7 @@ from optuna.trial import Trial, TrialState
 from vaeopt.core.types import WorkflowRun
 from vaeopt.study.attributes import WORKER
 from vaeopt.study.disk import NoRoomError, room_on_disk
-from vaeopt.study.liveness import worker_name
+from vaeopt.study.process import worker_name
 from vaeopt.study.records import attach, keep_files, record_failure, set_constraint
 from vaeopt.study.repeats import average
 from vaeopt.study.session import Session
