@@ -17,7 +17,6 @@ import contextlib
 import datetime
 import json
 import os
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -33,6 +32,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 import vaeopt as vo
 from vaeopt.study import optimize as loop
+from vaeopt.study import tell as telling
 from vaeopt.study.access import load_trial
 from vaeopt.study.attributes import SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
@@ -178,16 +178,15 @@ def ours(folder: Path, sampler: str, n: int, trials: int, real: Any) -> Spent:
     with contextlib.ExitStack() as stack:
         for owner, name, value in (
             (loop, "walk_many", lambda workflows, *_, **__: iter([run] * len(workflows))),
-            (loop, "scores_of", scores),
+            (telling, "scores_of", scores),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
-        records = sys.modules["vaeopt.study.records"]
         for owner, name, part in (
             (loop, "ask_together", "ask"),
-            (loop, "attach", "attach"),
-            (records, "save_run", "files"),
-            (loop, "_tell", "told"),
+            (telling, "attach", "attach"),
+            (telling, "keep_files", "files"),
+            (loop, "tell", "told"),
         ):
             stack.enter_context(timed(spent, owner, name, part))
         build = type(file.settings.optuna.sampler).build
