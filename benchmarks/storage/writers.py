@@ -1,9 +1,9 @@
 """How many quick trials a second do several processes store, and is any lost or run twice?
 
 Each process asks, suggests three parameters, sets two attributes and tells, as fast as it can,
-first trials that wait, then new ones. Storages: SQLite as Optuna opens it, with a longer timeout, with a
-write-ahead log, with each way to sync; as vaeopt opens it, with its lock; PostgreSQL; a journal; a
-gRPC proxy before PostgreSQL. Writes benchmarks/results/writers.json.
+first trials that wait, then new ones. Storages: SQLite as Optuna opens it, with a longer timeout,
+with a write-ahead log, with each way to sync; as vaeopt opens it, with its lock; PostgreSQL; a
+journal; a gRPC proxy before PostgreSQL. Writes benchmarks/results/writers.json.
 
     python -m benchmarks.storage.writers --processes 1 2 4 8 --trials 100
 """
