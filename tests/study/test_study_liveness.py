@@ -111,13 +111,18 @@ def test_the_heartbeat_outlives_a_storage_that_is_away(
     with Pulse(study) as pulse:
         assert beaten.wait(60)
     assert not pulse._thread.is_alive()
-    assert [record.message for record in caplog.records] == ["no heartbeat could be written: away"]
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["no heartbeat could be written: away"]
 
 
 def test_a_result_that_nobody_waits_for_is_dropped_and_told(tmp_path: Path) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=2)
 
+    strikes = iter(range(1))
+
     def taken_for_dead() -> None:
+        if next(strikes, None) is None:
+            return
         other = load_study(open_study(folder))
         (running,) = other.get_trials(states=(TrialState.RUNNING,))
         other._storage.set_trial_user_attr(running._trial_id, INTERRUPTED, True)
