@@ -27,6 +27,9 @@ from vaeopt.study.session import prepare
 
 __all__ = ["Storm", "ended", "start"]
 
+# Of the time that a whole study takes; tables, the image and the first trial take half of it.
+_SHARE = 0.6
+
 Ended = tuple[tuple[tuple[str, Any], ...], tuple[float, ...], tuple[float, ...]]
 
 # Everything is imported once; each process is forked from there, as fresh as a started one.
@@ -87,15 +90,17 @@ class Storm:
     waits_s: list[float] = field(default_factory=list)
     """from the start of a process to its death"""
 
-    def strike(self, folder: Path, *, longest_s: float, most: int) -> None:
+    def strike(self, folder: Path, *, most: int) -> None:
         """Kill a study until it is finished, or until ``most`` kills; then let it finish.
 
         Args:
             folder: of a study that has not begun.
-            longest_s: a process is killed at a random time before this one [s].
             most: kills of all studies together.
         """
+        begun = time.monotonic()
         whole = _uninterrupted(folder)
+        # On a machine that is busy with other things everything takes longer, deaths as well.
+        longest_s = _SHARE * (time.monotonic() - begun)
         seen: dict[int, Ended] = {}
         while self.kills < most:
             wait = float(self.rng.uniform(0.0, longest_s))

@@ -1,6 +1,9 @@
 """Reading a study back: tables, runs of trials, replays, exports."""
 
 import json
+import os
+import re
+import socket
 import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -16,13 +19,18 @@ from tests.study.tiny import N_TRIALS, ONE, Halt, contents, ctrl_c, stripes, wri
 from vaeopt.cli import main
 from vaeopt.core.errors import DataError, StudyError
 from vaeopt.study.access import metric_names, status_lines
+from vaeopt.study.attributes import WORKER
 from vaeopt.study.file import open_study
-from vaeopt.study.optimize import Replay, optimize, replay
+from vaeopt.study.liveness import worker_name
+from vaeopt.study.optimize import optimize
 from vaeopt.study.pareto import best, feasible, finished, front, margin, pick
 from vaeopt.study.records import settings_of
+from vaeopt.study.replay import Replay, replay
 from vaeopt.study.session import prepare
 from vaeopt.workflow import rewards_of
 from vaeopt.workflow.artefacts import keypoint_table
+
+HOST = socket.gethostname()
 
 
 @pytest.fixture
@@ -60,7 +68,8 @@ def test_the_table_of_trials_says_why_some_have_no_values(
     assert frame["reason"].tolist() == [""] + ["no luck"] * 5 + [""]
     assert frame["fvu_core"].isna().tolist() == [True] * 6 + [False]
     assert not frame["feasible"][:6].any()
-    (trials, _, _) = status_lines(study, 3)
+    trials, worker, *_ = status_lines(study, 3)
+    assert worker.startswith(f"worker    {HOST}:{os.getpid()}, trial 7 since ")
     assert trials == "trials    1 of 3 finished, 0 collapsed, 6 failed or interrupted, 1 running"
 
 
@@ -72,7 +81,8 @@ def test_a_study_without_a_trial_has_an_empty_table(tmp_path: Path) -> None:
     study = optimize(write_study(tmp_path), timeout_s=1e-9)
     assert vo.trials_frame(study).empty
     assert status_lines(study, 3) == [
-        "trials    0 of 3 finished, 0 collapsed, 0 failed or interrupted, 0 running"
+        "trials    0 of 3 finished, 0 collapsed, 0 failed or interrupted, 0 running",
+        "workers   none",
     ]
 
 
@@ -83,12 +93,13 @@ def test_status_counts_and_names_the_best(study: optuna.Study) -> None:
         f"trials    {N_TRIALS} of 10 finished, {collapsed} collapsed, "
         "0 failed or interrupted, 0 running"
     )
-    assert lines[1].startswith("time ")
-    numbers = [int(line.split()[2].rstrip(":")) for line in lines[2:]]
+    assert lines[1] == "workers   none"
+    assert lines[2].startswith("time ")
+    numbers = [int(line.split()[2].rstrip(":")) for line in lines[3:]]
     assert numbers == [t.number for t in front(study)][:5]
 
 
-def test_trials_that_run_together_are_named_and_their_time_counts_once() -> None:
+def test_workers_are_named_with_their_trials_and_time_that_overlaps_counts_once() -> None:
     study = optuna.create_study()
     start = datetime(2026, 1, 1, tzinfo=None)  # as optuna keeps it
     # Two of 60 s in the same minute, one alone behind it, and a pause between.
@@ -97,11 +108,18 @@ def test_trials_that_run_together_are_named_and_their_time_counts_once() -> None
         trial.datetime_start = start + timedelta(seconds=begins)
         trial.datetime_complete = start + timedelta(seconds=ends)
         study.add_trial(trial)
-    study.ask()
-    assert [line.split()[0] for line in status_lines(study, 6)] == ["trials", "time", "best"]
-    study.ask()
-    running, time = status_lines(study, 6)[1:3]
-    assert running == "running   trials 3-4"
+    for name in (worker_name(), worker_name(), "elsewhere:7:1", f"{HOST}:1:1", None):
+        asked = study.ask()
+        if name is not None:
+            asked.set_user_attr(WORKER, name)
+    _, *workers, time, _ = status_lines(study, 6)
+    said = [re.sub(r"since [-\d]+ [:\d]+, ", "", line) for line in workers]
+    assert said == [
+        f"worker    {HOST}:{os.getpid()}, trials 3-4 alive",
+        "worker    elsewhere:7, trial 5 alive",
+        f"worker    {HOST}:1, trial 6 gone: they will be run again",
+        "worker    unknown, trial 7 alive",
+    ]
     assert time == "time      40.0 s per trial, about 2 min left"
 
 

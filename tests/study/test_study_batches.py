@@ -105,8 +105,12 @@ def quick_loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
 
     monkeypatch.setattr(optuna.trial.Trial, "_suggest", suggest_or_strike)
     monkeypatch.setattr(loop, "walk_many", made.walk)
-    monkeypatch.setattr(loop, "scores_of", made.scores)
-    monkeypatch.setattr(loop, "attach", lambda *_: None)
+    for name, stand_in in {
+        "scores_of": made.scores,
+        "keep_files": lambda *_: None,
+        "attach": lambda *_: None,
+    }.items():
+        monkeypatch.setattr(f"vaeopt.study.tell.{name}", stand_in)
     return made
 
 

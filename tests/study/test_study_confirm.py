@@ -20,9 +20,9 @@ from vaeopt.study.confirm import CONFIRM, SEED_INDEX, SOURCE, confirm, leaders_o
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import open_study
 from vaeopt.study.liveness import worker_name
-from vaeopt.study.optimize import retrain
 from vaeopt.study.pareto import by_compromise, finished, margin
 from vaeopt.study.records import restore, settings_of
+from vaeopt.study.replay import retrain
 from vaeopt.study.session import prepare
 from vaeopt.workflow import rewards_of
 
@@ -248,7 +248,7 @@ def test_a_second_study_of_other_settings_is_refused(tmp_path: Path) -> None:
     confirm(folder, seeds=1)
     again = again_of(folder)
     again.set_user_attr(IDENTITY, again.user_attrs[IDENTITY] | {"seed": 5})
-    with pytest.raises(StudyError, match=r"'tiny-confirm' was started with other .*seed \(was 5"):
+    with pytest.raises(StudyError, match=r"'tiny-confirm' was started with other .*seed: was 5"):
         confirm(folder)
 
 

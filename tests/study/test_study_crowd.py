@@ -44,3 +44,21 @@ def test_eight_processes_try_every_point_once(kind: str, tmp_path: Path) -> None
 def test_batches_of_several_processes_never_go_beyond_n(tmp_path: Path) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=11, at_once=3)
     sound(crowd(folder, 3), 11)
+
+
+def test_eight_processes_on_postgresql_end_with_exactly_n_trials(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    folder = write_study(tmp_path, rewards=ONE, sampler='{ kind = "tpe" }', n_trials=N)
+    seen = crowd(folder, 8, postgres_url)
+    sound(seen, N)
+    assert len(seen.by_worker) > 1, "they shared the work"
+
+
+def test_eight_processes_on_postgresql_try_every_point_once(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    folder = write_study(tmp_path, rewards=ONE, sampler='"grid"', search=GRID, n_trials=50)
+    seen = crowd(folder, 8, postgres_url)
+    sound(seen, 12)
+    assert len({parameters for parameters, _ in points(seen.study.trials)}) == 12

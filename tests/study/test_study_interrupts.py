@@ -103,7 +103,7 @@ def test_other_threads_are_left_alone() -> None:
     assert seen == [signal.default_int_handler]
 
 
-@pytest.mark.parametrize("at", ["ask_together", "_tell"])
+@pytest.mark.parametrize("at", ["ask_together", "tell"])
 def test_a_study_stores_what_it_was_storing(
     at: str,
     tmp_path_factory: pytest.TempPathFactory,
@@ -122,6 +122,6 @@ def test_a_study_stores_what_it_was_storing(
         with pytest.raises(KeyboardInterrupt):
             optimize(folder)
     study = optimize(folder, n_trials=1)
-    told = {"ask_together": "FAIL", "_tell": "COMPLETE"}[at]
+    told = {"ask_together": "FAIL", "tell": "COMPLETE"}[at]
     assert study.trials[0].state.name == told
     assert all(trial.params for trial in study.trials), "none was cut off while it was drawn"

@@ -20,7 +20,7 @@ from tests.study.test_study_batches import (
     quick_loop,  # noqa: F401  # a fixture
 )
 from tests.study.tiny import ONE, Halt, ctrl_c, write_study
-from vaeopt.study import ask, resume
+from vaeopt.study import ask, draw, points, resume
 from vaeopt.study import optimize as loop
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER
 from vaeopt.study.file import open_study
@@ -53,7 +53,7 @@ def _optimize_until_killed(folder: Path, at: int) -> bool:
         for name in WRITES:
             patch.setattr(RDBStorage, name, dying(getattr(RDBStorage, name)))
         patch.setattr(loop, "resumable", lambda study: contextlib.nullcontext())
-        for module in (ask, resume):  # a process number that was used before
+        for module in (ask, draw, points, resume):  # a process number that was used before
             patch.setattr(module, "worker_name", lambda: f"{host}:{pid}:1")
         try:
             optimize(folder)

@@ -9,8 +9,6 @@ from tests.study.test_study_batches import REAL, SAMPLERS
 from tests.study.tiny import write_study
 
 KILLS = 50
-# Tables of a new database, the image and the first trial take about half of it.
-LONGEST_S = 1.5
 
 
 def test_a_study_that_is_killed_at_random_ends_as_one_that_was_not(tmp_path: Path) -> None:
@@ -24,7 +22,7 @@ def test_a_study_that_is_killed_at_random_ends_as_one_that_was_not(tmp_path: Pat
             n_trials=8,
             seed=storm.studies,
         )
-        storm.strike(study, longest_s=LONGEST_S, most=KILLS)
+        storm.strike(study, most=KILLS)
     assert storm.kills == KILLS
     assert storm.within["in a trial"] >= 5, f"too few kills within a trial: {storm.within}"
     assert (storm.lost, storm.files_lost, storm.repeated, storm.unsound) == (0, 0, 0, 0)

@@ -17,7 +17,7 @@ from vaeopt.study.session import prepare
 from vaeopt.study.storage import backend_of, create_or_load, load_study, open_storage
 from vaeopt.study.storage.relational import Relational
 
-ELSEWHERE = "another-host/0a1b2c3d/4026531836:17:1700000000"
+ELSEWHERE = "another-host~0a1b2c3d~4026531836:17:1700000000"
 
 
 def _study(folder: Path, kind: str, postgres_url: str) -> optuna.Study:
@@ -81,9 +81,9 @@ def test_a_journal_is_watched_for_beats_that_change(
 
 def test_neither_a_reboot_nor_a_container_passes_for_this_machine(tmp_path: Path) -> None:
     place, pid, start = worker_name().rsplit(":", 2)
-    host, boot, table = place.split("/")
-    rebooted = f"{host}/{'0' * len(boot)}/{table}:{pid}:{start}"
-    container = f"{host}/{boot}/{int(table) + 1}:{pid}:{start}"
+    host, boot, table = place.split("~")
+    rebooted = f"{host}~{'0' * len(boot)}~{table}:{pid}:{start}"
+    container = f"{host}~{boot}~{int(table) + 1}:{pid}:{start}"
     assert worker_alive(worker_name())
     assert worker_alive(f"{host}:{pid}:{start}"), "as written by earlier versions"
     assert worker_alive(rebooted) is worker_alive(container) is None
@@ -132,8 +132,9 @@ def test_a_result_that_nobody_waits_for_is_dropped_and_told(tmp_path: Path) -> N
     study = optimize(folder, progress=halt)
     assert [t.state.name for t in study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
     assert study.trials[0].values is None
-    assert [note.split(":")[0] for note in halt.notes] == [
-        "trial 0 was ended by another process, which took this one for dead"
+    assert halt.notes == [
+        "trial 0 was given to another process, which took this one for dead; its result here is "
+        "dropped"
     ]
 
 

@@ -19,11 +19,13 @@ from vaeopt.study.ask import ask
 from vaeopt.study.attributes import FAILURE, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
 from vaeopt.study.liveness import worker_name
-from vaeopt.study.optimize import optimize, run_once
+from vaeopt.study.optimize import optimize
 from vaeopt.study.pareto import feasible, finished, margin
 from vaeopt.study.progress import Silent
 from vaeopt.study.records import record_of
+from vaeopt.study.replay import run_once
 from vaeopt.study.session import prepare
+from vaeopt.study.tell import tell
 from vaeopt.workflow import walk_many
 
 UNSCORABLE = '{ kind = "variance-product", minimum = 1e9 }'
@@ -231,13 +233,13 @@ def test_a_point_that_always_fails_does_not_keep_a_finite_study_going(
 def test_a_reward_that_is_no_number_fails_the_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "scores_of", _no_number)
+    monkeypatch.setattr("vaeopt.study.tell.scores_of", _no_number)
     study = optimize(write_study(tmp_path, rewards=ONE), timeout_s=1e-9)
     session = prepare(open_study(tmp_path))
     trial = ask(study, session)
     assert trial is not None
     (outcome,) = loop._outcomes(session, [trial], Silent())
-    loop._tell(study, session, trial, outcome)
+    tell(study, session, trial, outcome)
     assert study.trials[0].state == TrialState.FAIL
     assert study.trials[0].user_attrs[FAILURE]["message"] == "reward 'x' is nan"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.study.tiny import write_study
+from vaeopt.cli import main
 from vaeopt.core.errors import SettingsError, StudyError
 from vaeopt.stages.rewards import Reward
 from vaeopt.study.file import open_study
@@ -81,6 +82,42 @@ def test_a_plugin_that_does_not_work_is_named(
         open_study(tmp_path)
     assert message in str(caught.value)
     assert Reward.of_kind("gain") is built_in
+
+
+def _without(first: str, last: str | None) -> str:
+    """The reward with the lines between these left out."""
+    text = REWARD.format(name="Part", kind="part")
+    return text[: text.index(first)] + ("" if last is None else text[text.index(last) :])
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (_without("    @property", "    def __call__"), "lacks label"),
+        (_without("    def __call__", "    def structureless"), "lacks __call__"),
+        (_without("    def structureless", None), "lacks structureless"),
+        (_without("    direction", "    factor"), "lacks direction"),
+        (_without("    @property", None), "lacks __call__, label, structureless"),
+    ],
+)
+def test_a_reward_that_is_not_whole_ends_with_one_line(
+    code: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(code)
+    write_study(tmp_path, head='plugins = ["mine.py"]', rewards='[ "part" ]')
+    assert main(["check", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    where = "vaeopt: workflow.rewards.0.kind: kind 'part' is not whole: class Part "
+    assert line == where + message
+
+
+def test_a_direction_must_be_one_of_two(tmp_path: Path) -> None:
+    code = REWARD.format(name="Up", kind="up").replace('= "maximize"', '= "up"')
+    (tmp_path / "mine.py").write_text(code)
+    write_study(tmp_path, head='plugins = ["mine.py"]', rewards='[ "up" ]')
+    with pytest.raises(SettingsError, match=r"Up\.direction: expected 'minimize' or 'maximize'"):
+        open_study(tmp_path)
+    assert "up" not in Reward.kinds()
 
 
 @pytest.mark.parametrize("value", ['"mine.py"', "[3]", "3"])

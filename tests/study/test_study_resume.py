@@ -110,7 +110,7 @@ def test_a_trial_that_is_cut_off_while_its_parameters_are_drawn_draws_them_again
         with pytest.raises(KeyboardInterrupt):
             optimize(folder)
     study = optimize(folder)
-    assert len(study.trials[2].params) == call - 4
+    assert not study.trials[2].params, "all parameters are stored together, or none"
     assert study.trials[2].state == TrialState.FAIL
     assert points(study.trials) == expected
 
@@ -126,7 +126,7 @@ def test_whatever_ends_the_process_ends_the_trial(tmp_path: Path) -> None:
     study = load_study(open_study(folder))
     assert [t.state for t in study.trials] == [TrialState.FAIL]
     assert study.trials[0].user_attrs[INTERRUPTED] is True
-    assert not (folder / "artefacts").exists(), "a trial leaves its files when it is whole"
+    assert not list((folder / "artefacts").iterdir()), "a trial leaves its files when it is whole"
 
 
 def _running(folder: Path, worker: str | None) -> optuna.Study:

@@ -186,5 +186,5 @@ def test_it_is_still_refused_where_such_a_setting_is_used(finished_copy: Path) -
     text = (finished_copy / "study.toml").read_text()
     changed = text.replace("[search]", "replicates = 2\n[search]", 1)
     (finished_copy / "study.toml").write_text(changed)
-    with pytest.raises(StudyError, match=r"workflow\.replicates \(was 1, is 2\)"):
+    with pytest.raises(StudyError, match=r"workflow\.replicates: was 1, is 2"):
         check_same(vo.load_study(finished_copy), prepare(open_study(finished_copy)))

@@ -57,6 +57,7 @@ def study_text(
     n_trials: int = 3,
     seed: int = 0,
     at_once: int | None = None,
+    optuna: str = "",
 ) -> str:
     """A study file; every argument is a piece of TOML."""
     recipe = f"epochs = 2, batch_size = 32{', ' if vae else ''}{vae}"
@@ -79,6 +80,7 @@ sampler = {sampler}
 n_trials = {n_trials}
 seed = {seed}
 {"" if at_once is None else f"trials_at_once = {at_once}"}
+{optuna}
 """
 
 

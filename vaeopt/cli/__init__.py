@@ -14,7 +14,7 @@ from types import TracebackType
 
 from vaeopt.cli.verbs import complain
 from vaeopt.cli.words import parser as _parser
-from vaeopt.core.errors import SettingsError, VaeoptError
+from vaeopt.core.errors import VaeoptError
 from vaeopt.core.secrets import masked
 
 __all__ = ["main"]
@@ -29,12 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.verb(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is expected
-    except SettingsError as error:
-        for mistake in error.mistakes:
-            complain(str(mistake))
-        return 2
     except VaeoptError as error:
-        complain(str(error))
+        for line in error.lines:
+            complain(line)
         return 2
     except KeyboardInterrupt:
         complain("stopped; run the same command again to go on")

@@ -17,6 +17,7 @@ __all__ = [
     "check",
     "complain",
     "confirm",
+    "copy",
     "create",
     "dashboard",
     "export",
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Walk once through all stages."""
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
-    from vaeopt.study.optimize import run_once
+    from vaeopt.study.replay import run_once
     from vaeopt.study.session import prepare
     from vaeopt.workflow import primitives, scores_of, write_export
 
@@ -123,6 +124,7 @@ def optimize(arguments: argparse.Namespace) -> int:
             timeout_s=arguments.timeout,
             trials_at_once=arguments.trials_at_once,
             workers=arguments.workers,
+            accept=arguments.accept,
             storage=arguments.storage,
             progress=progress,
         )
@@ -156,6 +158,7 @@ def worker(arguments: argparse.Namespace) -> int:
             n_trials=arguments.n_trials,
             timeout_s=arguments.timeout,
             trials_at_once=arguments.trials_at_once,
+            accept=arguments.accept,
             storage=told or arguments.storage,
             progress=progress,
         )
@@ -173,12 +176,13 @@ def _load(arguments: argparse.Namespace) -> "tuple[StudyFile, optuna.Study]":
 def status(arguments: argparse.Namespace) -> int:
     """Say how far a study is."""
     from vaeopt.study.access import status_lines
+    from vaeopt.study.artefacts import artefacts_of
     from vaeopt.study.storage import shown_url, storage_url
 
     file, study = _load(arguments)
     print(f"study     {study.study_name}")
     print(f"storage   {shown_url(storage_url(file, arguments.storage))}")
-    for line in status_lines(study, file.settings.optuna.n_trials):
+    for line in status_lines(study, file.settings.optuna.n_trials, artefacts_of(file)):
         print(line)
     return 0
 
@@ -302,8 +306,8 @@ def replay(arguments: argparse.Namespace) -> int:
     """Run a trial again from its record."""
     from vaeopt.report.terminal import terminal
     from vaeopt.study.guard import check_same
-    from vaeopt.study.optimize import replay
     from vaeopt.study.pareto import pick
+    from vaeopt.study.replay import replay
     from vaeopt.study.session import prepare
 
     file, study = _load(arguments)
@@ -323,14 +327,39 @@ def replay(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def copy(arguments: argparse.Namespace) -> int:
+    """Bring a study to another storage."""
+    from vaeopt.report.counter import counter
+    from vaeopt.study.copy import copy
+
+    with counter("copied", "file") as each:
+        done = copy(
+            arguments.study,
+            to=arguments.to,
+            storage=arguments.storage,
+            artefacts=arguments.artefacts,
+            each=each,
+        )
+    *others, (search, trials) = done.trials.items()
+    print(f"copied {trials} trials of study {search!r}, {done.finished} of them finished")
+    for name, number in others:
+        print(f"copied {number} trials of study {name!r}")
+    if done.files is not None:
+        print(f"copied {done.files} files to {arguments.artefacts}")
+    print(f"from {done.source}")
+    print(f"to   {done.target}")
+    return 0
+
+
 def dashboard(arguments: argparse.Namespace) -> int:
     """Serve optuna-dashboard."""
     from vaeopt.report.dashboard import serve
+    from vaeopt.study.artefacts import artefacts_of
     from vaeopt.study.storage import storage_url
 
     file, _ = _load(arguments)
     url = storage_url(file, arguments.storage)
-    return serve(url, file.artefacts, host=arguments.host, port=arguments.port)
+    return serve(url, artefacts_of(file), host=arguments.host, port=arguments.port)
 
 
 def proxy(arguments: argparse.Namespace) -> int:
@@ -338,15 +367,15 @@ def proxy(arguments: argparse.Namespace) -> int:
     from vaeopt.study.proxy import serve
     from vaeopt.study.storage import shown_url, storage_url
 
-    file, _ = _load(arguments)
-    url = storage_url(file, arguments.storage)
+    file, study = _load(arguments)
+    url = shown_url(storage_url(file, arguments.storage))
 
     def ready(address: str, exposed: bool) -> None:
-        print(f"{shown_url(url)} on {address}  (Ctrl-C ends it)", flush=True)
+        print(f"{url} on {address}  (Ctrl-C ends it)", flush=True)
         if exposed:
-            complain("whoever reaches this port may read and change all studies of the storage")
+            complain("no password: whoever reaches this port may read and change all its studies")
 
-    serve(url, host=arguments.host, port=arguments.port, ready=ready)
+    serve(study._storage, host=arguments.host, port=arguments.port, ready=ready)
     return 0
 
 

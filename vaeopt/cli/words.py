@@ -49,6 +49,15 @@ def parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--quiet", action="store_true", help="show no progress")
 
+    def accept(sub: Any) -> None:
+        sub.add_argument(
+            "--accept",
+            metavar="NAME,...",
+            type=lambda text: text.split(","),
+            default=[],
+            help="go on although this has changed: sampler, duplicates, plugins",
+        )
+
     def out(sub: Any, text: str, *, required: bool = False) -> None:
         sub.add_argument("--out", metavar="DIR", type=_folder, help=text, required=required)
 
@@ -84,10 +93,12 @@ def parser() -> argparse.ArgumentParser:
         default=1,
         help="processes that share the trials (default: 1)",
     )
+    accept(sub)
     storage(sub)
 
     sub = verb("worker", verbs.worker, "join a study: run trials until none is left to take")
     loop(sub)
+    accept(sub)
     storage(sub)
 
     sub = verb("status", verbs.status, "how far a study is")
@@ -162,6 +173,15 @@ def parser() -> argparse.ArgumentParser:
         type=_tolerance,
         default=1e-6,
         help="relative difference that counts as equal (default: 1e-6)",
+    )
+    storage(sub)
+
+    sub = verb("copy", verbs.copy, "copy a study to another storage, to go on there")
+    sub.add_argument(
+        "--to", metavar="URL", help="storage of the copy (default: a SQLite file beside the study)"
+    )
+    sub.add_argument(
+        "--artefacts", metavar="URL", help="copy the files of its trials here (default: nowhere)"
     )
     storage(sub)
 

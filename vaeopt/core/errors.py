@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from vaeopt.core.secrets import masked
 
-__all__ = ["DataError", "Mistake", "SettingsError", "StudyError", "VaeoptError"]
+__all__ = [
+    "ChangedError",
+    "DataError",
+    "Mistake",
+    "SettingsError",
+    "StudyError",
+    "VaeoptError",
+]
 
 
 class VaeoptError(Exception):
@@ -30,6 +37,11 @@ class VaeoptError(Exception):
         head = f"{self.setting}: " if self.setting else ""
         tail = f"; {self.remedy}" if self.remedy else ""
         return masked(" ".join(f"{head}{self.message}{tail}".split()))
+
+    @property
+    def lines(self) -> list[str]:
+        """What the command line says: one line per thing that is wrong."""
+        return [str(self)]
 
 
 class DataError(VaeoptError):
@@ -57,6 +69,28 @@ class Mistake:
         return Mistake((*prefix, *self.path), self.message)
 
 
+class ChangedError(StudyError):
+    """A study whose settings are no longer those that it was started with; carries them all."""
+
+    def __init__(
+        self,
+        message: str,
+        differences: Iterable[Mistake],
+        *,
+        setting: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.differences: Sequence[Mistake] = tuple(differences)
+        self._head = str(VaeoptError(message, setting=setting, remedy=remedy))
+        named = "; ".join(str(difference) for difference in self.differences)
+        super().__init__(f"{message}: {named}", setting=setting, remedy=remedy)
+
+    @property
+    def lines(self) -> list[str]:
+        """What is wrong and what to do, then every difference."""
+        return [self._head, *(str(difference) for difference in self.differences)]
+
+
 # A ValueError too, so that pydantic collects it beside the mistakes of sibling fields.
 class SettingsError(VaeoptError, ValueError):
     """Settings that do not hold; carries every mistake that was found, not only the first."""
@@ -64,6 +98,11 @@ class SettingsError(VaeoptError, ValueError):
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes: Sequence[Mistake] = tuple(mistakes)
         super().__init__("; ".join(str(mistake) for mistake in self.mistakes))
+
+    @property
+    def lines(self) -> list[str]:
+        """Every mistake."""
+        return [str(mistake) for mistake in self.mistakes]
 
     def below(self, *prefix: str | int) -> "SettingsError":
         """The same mistakes seen from ``prefix`` further up."""

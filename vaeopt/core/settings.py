@@ -179,7 +179,18 @@ class Plugin(Settings):
         if not isinstance(kind, str):
             message = f"is required and missing; known: {', '.join(cls.kinds())}"
             raise SettingsError([Mistake(("kind",), message)])
-        return cls.of_kind(kind)(**rest)
+        member = cls.of_kind(kind)
+        lacking = member.lacking()
+        if lacking:
+            message = f"kind {kind!r} is not whole: class {member.__name__} lacks "
+            raise SettingsError([Mistake(("kind",), message + ", ".join(lacking))])
+        return member(**rest)
+
+    @classmethod
+    def lacking(cls) -> list[str]:
+        """What the family declares and this class does not give: methods and class variables."""
+        variables = {name for name in cls.__class_vars__ if not hasattr(cls, name)}
+        return sorted(variables | cls.__abstractmethods__)
 
     def to_table(self) -> dict[str, Any]:
         """Plain table, ``kind`` first."""

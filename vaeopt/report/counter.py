@@ -1,4 +1,4 @@
-"""A bar for work that is counted in trials."""
+"""A bar for work that is counted, in trials or in files."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ __all__ = ["counter"]
 
 
 @contextmanager
-def counter(text: str) -> Iterator[Callable[[int, int], None]]:
+def counter(text: str, unit: str = "trial") -> Iterator[Callable[[int, int], None]]:
     """A function that is told (done, total) and shows it, on a terminal only."""
-    with tqdm(desc=text, unit="trial", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+    with tqdm(desc=text, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
 
         def told(done: int, total: int) -> None:
             bar.total = total

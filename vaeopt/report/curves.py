@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from vaeopt.core.types import Floats
 from vaeopt.report.palette import INFEASIBLE, component_colour
-from vaeopt.study.access import metric_names, trials_frame
+from vaeopt.study.access import candidates, metric_names, trials_frame
 from vaeopt.study.hypervolume import hypervolume_history
 from vaeopt.study.pareto import feasible
 from vaeopt.study.records import scores_in, settings_of
@@ -70,7 +70,7 @@ def curves_info(study: optuna.Study) -> CurvesInfo:
 
 def _feasible_rows(study: optuna.Study) -> list[Row]:
     frame = trials_frame(study)
-    return [] if frame.empty else frame[frame["feasible"]].to_dict("records")
+    return [] if frame.empty else candidates(frame).to_dict("records")
 
 
 def _known(value: Any) -> bool:

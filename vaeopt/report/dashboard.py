@@ -3,13 +3,11 @@
 import ipaddress
 import socket
 import sys
-from pathlib import Path
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from optuna.artifacts import FileSystemArtifactStore
-
 from vaeopt.core.errors import StudyError
+from vaeopt.study.artefacts import Artefacts
 from vaeopt.study.storage import open_storage
 
 __all__ = ["serve"]
@@ -26,7 +24,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
-def serve(url: str, artefacts: Path, *, host: str, port: int) -> int:
+def serve(url: str, artefacts: Artefacts, *, host: str, port: int) -> int:
     """Serve until Ctrl-C; prints the address first.
 
     Raises:
@@ -34,10 +32,10 @@ def serve(url: str, artefacts: Path, *, host: str, port: int) -> int:
     """
     from optuna_dashboard import wsgi
 
-    artefacts.mkdir(parents=True, exist_ok=True)
+    artefacts.prepare()
     app = wsgi(
         storage=open_storage(url),
-        artifact_store=FileSystemArtifactStore(base_path=artefacts),
+        artifact_store=artefacts,
     )
     try:
         server = make_server(host, port, app, server_class=_Server, handler_class=_Silent)
@@ -48,7 +46,8 @@ def serve(url: str, artefacts: Path, *, host: str, port: int) -> int:
     with server:
         if not _loopback(host):
             print(
-                "warning: everybody who reaches this address can change and delete the study",
+                "vaeopt: warning: everybody who reaches this address can change and delete the "
+                "study",
                 file=sys.stderr,
             )
         print(

@@ -10,7 +10,7 @@ from vaeopt.core.types import Bools, Floats, Ints, WorkflowRun
 from vaeopt.report.palette import INFEASIBLE, component_colour
 from vaeopt.stages.vae import decode
 from vaeopt.study.access import metric_names
-from vaeopt.study.pareto import feasible, finished, front, margin
+from vaeopt.study.pareto import feasible, front, margin, representatives
 
 __all__ = [
     "FrontInfo",
@@ -42,8 +42,8 @@ class HistoryInfo(NamedTuple):
 
 
 def history_info(study: optuna.Study, objective: int) -> HistoryInfo:
-    """One objective against the trial number."""
-    trials = finished(study)
+    """One objective against the trial number, one trial per configuration."""
+    trials = representatives(study)
     values = np.asarray([trial.values[objective] for trial in trials], np.float64)
     healthy = np.asarray([margin(trial) <= 0 for trial in trials], bool)
     minimize = study.directions[objective] == optuna.study.StudyDirection.MINIMIZE
@@ -60,7 +60,7 @@ def history_info(study: optuna.Study, objective: int) -> HistoryInfo:
 
 
 class FrontInfo(NamedTuple):
-    """All finished trials in objective space."""
+    """All finished trials in objective space, one per configuration."""
 
     names: list[str]
     numbers: Ints
@@ -74,7 +74,7 @@ class FrontInfo(NamedTuple):
 
 def front_info(study: optuna.Study) -> FrontInfo:
     """Objective values, which of them count, and which are not dominated."""
-    trials = finished(study)
+    trials = representatives(study)
     good = {trial.number for trial in feasible(study)}
     best = {trial.number for trial in front(study)}
     return FrontInfo(

@@ -14,6 +14,7 @@ from vaeopt.report import figures
 from vaeopt.report.curves import curves_info, draw_curves, draw_hypervolume, picks_frame
 from vaeopt.report.tables import best_frame
 from vaeopt.study.access import metric_names, trials_frame
+from vaeopt.study.guard import accepted_lines
 from vaeopt.study.pareto import compromise, finished
 from vaeopt.study.records import restore, settings_of
 from vaeopt.study.session import Session
@@ -77,6 +78,8 @@ def _head(study: optuna.Study, session: Session) -> str:
     trials = trials_frame(study)
     done = trials[trials["state"] == "complete"]
     collapsed = int((~done["feasible"]).sum())
+    count = int((done["mean_of"] > 1).sum()) if "mean_of" in done else 0
+    repeated = f", {count} with the parameters of another, so that they are means" if count else ""
     aims = ", ".join(
         f"{name} ({direction.name.lower()})"
         for name, direction in zip(metric_names(study), study.directions, strict=True)
@@ -87,11 +90,12 @@ def _head(study: optuna.Study, session: Session) -> str:
     windows = session.space.windows_px()
     return (
         f"<h1>{html.escape(study.study_name)}</h1>"
-        f"<p class='lead'>{len(done)} finished trials, {collapsed} of them collapsed. "
+        f"<p class='lead'>{len(done)} finished trials, {collapsed} of them collapsed{repeated}. "
         f"Objectives: {html.escape(aims)}.</p>"
         f"<p>Image {html.escape(image.name)}: {height} x {width} px{size}; "
         f"{len(session.keypoints)} key points; windows {windows[0]} to {windows[1]} px; "
         f"vaeopt {vaeopt.__version__}; image sha256 {image.sha256[:16]}.</p>"
+        + "".join(f"<p>Accepted: {html.escape(line)}.</p>" for line in accepted_lines(study))
     )
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import optuna
 import pandas as pd
 
-from vaeopt.study.access import metric_names, trials_frame
+from vaeopt.study.access import candidates, metric_names, trials_frame
 from vaeopt.study.confirmation import Confirmation, Ranking
-from vaeopt.study.pareto import finished, margin
+from vaeopt.study.pareto import margin, representatives
 from vaeopt.study.preferences import distances, win_share
+from vaeopt.study.repeats import over_trainings
 from vaeopt.study.rescore import Rescored
 from vaeopt.study.stored import stored_score, stored_scores
 
@@ -45,7 +46,7 @@ def best_frame(
     frame = trials_frame(study)
     if frame.empty:
         return frame
-    good = frame[frame["feasible"]]
+    good = candidates(frame)
     several = len(study.directions) > 1
     table = (good[good["front"]] if several else good).copy()
     if several:
@@ -61,7 +62,7 @@ def best_frame(
     table = table.sort_values(key, ascending=rising, kind="stable", na_position="last")
     if not several:
         table = table.head(most)
-    left_out = {"state", "feasible", "front", "reason"}
+    left_out = {"state", "feasible", "front", "superseded", "reason"}
     if not recorded:
         others = stored_scores(study).keys() - {*metric_names(study), order_by}
         left_out |= others | {f"{name} sd" for name in others} | {"loss"}
@@ -119,12 +120,15 @@ def rescored_frame(study: optuna.Study, rescored: Rescored) -> pd.DataFrame:
     """
     label, names = rescored.label, metric_names(study)
     rows = []
-    for trial in finished(study):
-        score = rescored.scores.get(trial.number)
+    trials = representatives(study)
+    scores = {trial.number: over_trainings(trial, rescored.scores) for trial in trials}
+    repeated = any(score is not None and score.n > 1 for score in scores.values())
+    for trial in trials:
+        score = scores[trial.number]
         if score is None:
             continue
         row: dict[str, Any] = {"trial": trial.number, label: score.value}
-        if any(other.n > 1 for other in rescored.scores.values()):
+        if repeated:
             row[f"{label} sd"] = score.sd
         row["feasible"] = margin(trial) <= 0
         for name, value in zip(names, trial.values, strict=True):

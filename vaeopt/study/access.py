@@ -8,16 +8,22 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.types import WorkflowRun
-from vaeopt.study.attributes import FAILURE
+from vaeopt.study.artefacts import Artefacts
+from vaeopt.study.attributes import FAILURE, WORKER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
-from vaeopt.study.optimize import Progress, run_once
+from vaeopt.study.guard import accepted_lines
+from vaeopt.study.liveness import alive, shown_worker, worker_name
 from vaeopt.study.pareto import front, margin, pick
-from vaeopt.study.records import restore, scores_in
+from vaeopt.study.progress import Progress
+from vaeopt.study.records import restore, scores_in, without_files
+from vaeopt.study.repeats import mean_of, over_trainings, superseded
+from vaeopt.study.replay import run_once
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study as _load_study
 from vaeopt.study.stored import rescored_scores
 
 __all__ = [
+    "candidates",
     "load_study",
     "load_trial",
     "metric_names",
@@ -25,6 +31,7 @@ __all__ = [
     "spans",
     "status_lines",
     "trials_frame",
+    "worker_lines",
 ]
 
 
@@ -84,20 +91,30 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     """One row per trial that has ended: state, rewards, parameters, and why it may not win.
 
     Beside the rewards stand recorded and re-scored values by their labels, and ``LABEL sd`` where
-    a value is the mean over replicates or subsets.
+    a value is the mean over replicates or subsets. Where parameters were trained in several trials
+    that are averaged, ``mean_of`` is the number of trials that the values of a row are means of,
+    their deviation is that of one trial, and rows that are part of a later one are ``superseded``.
     """
     names = metric_names(study)
     on_front = {trial.number for trial in front(study)}
     rescored = rescored_scores(study)
     rows = []
-    for trial in study.get_trials(deepcopy=False):
+    trials = study.get_trials(deepcopy=False)
+    gone = superseded(trials)
+    by_number = {trial.number: scores_in(trial) for trial in trials}
+    for trial in trials:
         if not trial.state.is_finished():
             continue
         complete = trial.state == TrialState.COMPLETE
         primitives = trial.user_attrs.get("vaeopt:primitives", {})
         reasons = primitives.get("collapse", {}).get("reasons", [])
         failure = trial.user_attrs.get(FAILURE, {})
-        scores = scores_in(trial)
+        numbers = mean_of(trial)
+        scores = {
+            label: over_trainings(trial, {n: by_number[n].get(label) for n in numbers})
+            for label in by_number[trial.number]
+        }
+        repeats = {"mean_of": len(numbers), "superseded": trial.number in gone} if gone else {}
         recorded = {n: s and s.value for n, s in scores.items() if n not in names}
         recorded |= {n: s.values.get(trial.number) for n, s in rescored.items() if n not in names}
         # Where the reward of that name is computed, its mean counts, not the number of one fit.
@@ -113,6 +130,7 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
                 **repeated,
                 **recorded,
                 **trial.params,
+                **repeats,
                 "loss": primitives.get("training", {}).get("loss_nats"),
                 **({} if "components" in {*names, *recorded} else {"components": fitted}),
                 "seconds": trial.duration.total_seconds() if trial.duration else None,
@@ -122,32 +140,62 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def status_lines(study: optuna.Study, wanted: int) -> list[str]:
+def candidates(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of a :func:`trials_frame` the rows that may win: healthy, one per configuration."""
+    good = frame["feasible"]
+    return frame[good & ~frame["superseded"] if "superseded" in frame else good]
+
+
+def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = None) -> list[str]:
     """How far a study is, for the terminal.
 
     Args:
         study: running or not, here or elsewhere.
         wanted: finished trials that the study file asks for.
+        store: looked through for the files of the trials; not looked at if left out.
     """
     trials = study.get_trials(deepcopy=False)
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     collapsed = sum(margin(t) > 0 for t in complete)
     failed = sum(t.state == TrialState.FAIL for t in trials)
-    running = [t.number for t in trials if t.state == TrialState.RUNNING]
+    running = [t for t in trials if t.state == TrialState.RUNNING]
     lines = [
         f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
         f"{failed} failed or interrupted, {len(running)} running",
     ]
-    if len(running) > 1:
-        lines.append(f"running   {spans(running)}")
+    lines += worker_lines(running, study) or ["workers   none"]
+    repeats = sum(len(mean_of(t)) > 1 for t in complete)
+    if repeats:
+        lines.append(f"repeats   {repeats} trained parameters again; their values are means")
     if complete:
         mean = _busy_seconds(complete) / len(complete)
         left = mean * max(0, wanted - len(complete))
         lines.append(f"time      {mean:.1f} s per trial, about {left / 60:.0f} min left")
+    lines += [f"accepted  {line}" for line in accepted_lines(study)]
+    lost = [] if store is None else without_files(complete, store)
+    if lost:
+        lines.append(f"files     missing or cut short: {spans(lost)} (see 'vaeopt replay')")
     names = metric_names(study)
     for trial in front(study)[:5]:
         values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))
         lines.append(f"best      trial {trial.number}: {values}")
+    return lines
+
+
+def worker_lines(running: Sequence[FrozenTrial], study: optuna.Study) -> list[str]:
+    """Which processes run these trials, since when, and whether they are still there."""
+    of: dict[str, list[FrozenTrial]] = {}
+    for trial in running:
+        of.setdefault(trial.user_attrs.get(WORKER, ""), []).append(trial)
+    lines = []
+    for name, own in of.items():
+        where = shown_worker(name) or "unknown"
+        began = min(trial.datetime_start for trial in own if trial.datetime_start)
+        here = name == worker_name() or alive(own[0], study)
+        lines.append(
+            f"worker    {where}, {spans(trial.number for trial in own)} since "
+            f"{began:%Y-%m-%d %H:%M:%S}, {'alive' if here else 'gone: they will be run again'}"
+        )
     return lines
 
 

@@ -1,24 +1,21 @@
 """The next trials: signed as soon as they exist, each drawn with the seed of its own number."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from vaeopt.core.seeds import derive
-from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
+from vaeopt.study.attributes import BATCH, RETRY_OF, WORKER
+from vaeopt.study.draw import ALONE, Numbered
 from vaeopt.study.liveness import alive, worker_name
+from vaeopt.study.points import exhausted, runs
 from vaeopt.study.session import Session
-from vaeopt.study.storage import exclusive
+from vaeopt.study.storage import exclusive, together
 
-__all__ = ["ask", "ask_together", "exhausted", "room", "running_elsewhere"]
-
-_ALONE = (0, 1)
+__all__ = ["ask", "ask_together", "room", "running_elsewhere"]
 
 
 def ask_together(study: optuna.Study, session: Session, total: int) -> list[Trial]:
@@ -44,10 +41,8 @@ def ask_together(study: optuna.Study, session: Session, total: int) -> list[Tria
         )
     asked: list[Trial] = []
     for place in range(first, min(size, first + missing)):
-        if asked and exhausted(study, session):
-            break
         trial = ask(study, session, (place, size), total)
-        if trial is None:  # another process has taken it in the meantime
+        if trial is None:  # nothing is left, or another process has taken it in the meantime
             break
         asked.append(trial)
     return asked
@@ -57,7 +52,7 @@ def room(study: optuna.Study, total: int) -> int:
     """How many trials may still be started, so that ``total`` are finished in the end."""
     taken = sum(
         trial.state == TrialState.COMPLETE
-        or (trial.state == TrialState.RUNNING and _runs(study, trial))
+        or (trial.state == TrialState.RUNNING and runs(trial, study))
         for trial in study.get_trials(deepcopy=False)
     )
     return max(0, total - taken)
@@ -69,45 +64,21 @@ def running_elsewhere(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in trials if alive(trial, study)]
 
 
-def _runs(study: optuna.Study, trial: FrozenTrial) -> bool:
-    return trial.user_attrs.get(WORKER) == worker_name() or alive(trial, study)
-
-
 def _cut_off(study: optuna.Study) -> tuple[int, int] | None:
     """First place and size of the batch that waits to be run again."""
     # They are told in order: what was told is the beginning, what waits is the rest, or, where the
     # batch was cut off while it was asked for, all that had been asked for.
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         if RETRY_OF in trial.user_attrs:
-            place, size = trial.user_attrs.get(BATCH, _ALONE)
+            place, size = trial.user_attrs.get(BATCH, ALONE)
             return place, size
     return None
-
-
-def exhausted(study: optuna.Study, session: Session) -> bool:
-    """Whether a sampler that tries every point once has tried them all, or is about to."""
-    sampler = session.file.settings.optuna.sampler
-    if not sampler.finite_space:
-        return False
-    tried = {
-        tuple(sorted(trial.params.items()))
-        for trial in study.get_trials(deepcopy=False)
-        if _tries(study, trial)
-    }
-    return len(tried) >= (session.space.n_points or 0)
-
-
-def _tries(study: optuna.Study, trial: FrozenTrial) -> bool:
-    if trial.state == TrialState.RUNNING:
-        return _runs(study, trial)
-    # A point that fails would fail again; one that was interrupted is run again.
-    return trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED, False)
 
 
 def ask(
     study: optuna.Study,
     session: Session,
-    batch: tuple[int, int] = _ALONE,
+    batch: tuple[int, int] = ALONE,
     total: int | None = None,
 ) -> Trial | None:
     """The next trial, waiting ones first, with all its parameters.
@@ -119,16 +90,28 @@ def ask(
         total: finished trials that are wanted in the end; as many as one likes if left out.
 
     Returns:
-        None where other processes run everything that is still wanted.
+        None where other processes run everything that is still wanted, or nothing is left to try.
     """
     with ExitStack() as alone:
         alone.enter_context(exclusive(study._storage))
-        if total is not None and (not room(study, total) or exhausted(study, session)):
+        if total is not None and not room(study, total):
+            return None
+        if exhausted(study, session, dead=True):
             return None
         _sign_next(study)
-        # Drawing may take seconds: others go on as soon as the trial is signed.
-        study.sampler = _Numbered(session, batch, signed=alone.close)
-        return study.ask(fixed_distributions=dict(session.space.distributions))
+        study.sampler = Numbered(session, batch, alone)
+        trial = study.ask()
+        _suggest(trial, session.space.distributions)
+        return trial
+
+
+def _suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> None:
+    """What ``ask(fixed_distributions=...)`` does, in one transaction behind the drawing."""
+    if not space.keys() <= trial._fixed_params.keys():
+        _ = trial.relative_params  # draws
+    with together(trial.storage):
+        for name, distribution in space.items():
+            trial._suggest(name, distribution)
 
 
 def _sign_next(study: optuna.Study) -> None:
@@ -144,83 +127,3 @@ def _sign_next(study: optuna.Study) -> None:
         return
     signed = create_trial(state=TrialState.WAITING, user_attrs={WORKER: worker_name()})
     study.add_trial(signed)
-
-
-class _Numbered(BaseSampler):
-    """The sampler of the study, made when the trial and thus its number is there.
-
-    Whatever cuts the trial off from then on, even while its parameters are drawn, it can be run
-    again as it was; and processes that ask at the same moment never draw with the same seed.
-    """
-
-    def __init__(
-        self, session: Session, batch: tuple[int, int], signed: Callable[[], None]
-    ) -> None:
-        self._session = session
-        self._batch = batch
-        self._signed = signed
-        self._sampler: BaseSampler = optuna.samplers.RandomSampler()
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Sign the trial; optuna calls this first."""
-        number = trial.user_attrs.get(SEED_NUMBER)
-        if number is None:
-            number = _next_number(study.get_trials(deepcopy=False)[: trial.number])
-        signed: dict[str, Any] = {WORKER: worker_name()}
-        if self._batch != _ALONE:
-            signed[BATCH] = list(self._batch)
-        signed[SEED_NUMBER] = number  # last: from here on the trial is run again if it is cut off
-        for key, value in signed.items():
-            study._storage.set_trial_user_attr(trial._trial_id, key, value)
-            trial.set_user_attr(key, value)  # what is held of it in memory
-        settings, grid = self._session.file.settings.optuna, self._session.space.grid()
-        seed = int(derive(settings.seed, number, "sampler").generate_state(1)[0])
-        self._sampler = settings.sampler.build(seed=seed, grid=grid)
-        self._sampler.before_trial(study, trial)
-        if not settings.sampler.finite_space:  # its points are taken by the parameters drawn
-            self._signed()
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """That of the sampler."""
-        return self._sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """That of the sampler."""
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """That of the sampler."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """That of the sampler."""
-        self._sampler.after_trial(study, trial, state, values)
-
-
-def _next_number(earlier: Sequence[FrozenTrial]) -> int:
-    """The seed number behind these trials: a study that was cut off draws what it would have."""
-    attributes = [trial.user_attrs for trial in earlier]
-    # Retries have the number of another; what was cut off before it had one used none up.
-    counted = sum(
-        RETRY_OF not in own and (SEED_NUMBER in own or not own.get(INTERRUPTED, False))
-        for own in attributes
-    )
-    # Another process may have counted one that was cut off afterwards.
-    drawn: list[int] = [own[SEED_NUMBER] + 1 for own in attributes if SEED_NUMBER in own]
-    return max([counted, *drawn])

@@ -4,15 +4,18 @@ Re-trainings are trials of a second study, ``NAME-confirm``, in the same storage
 its trials as they are and gets one attribute with the summary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from vaeopt.core.errors import StudyError
 from vaeopt.stages.rewards.base import trainings_compared
@@ -20,22 +23,23 @@ from vaeopt.study.attributes import IDENTITY, INTERRUPTED, WORKER
 from vaeopt.study.chebyshev import chebyshev, scaled
 from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import StudyFile, StudySettings, open_study
-from vaeopt.study.guard import check_same
+from vaeopt.study.guard import accepted_names, check_same
+from vaeopt.study.interrupts import deferred
 from vaeopt.study.liveness import worker_name
-from vaeopt.study.optimize import Progress, retrain
 from vaeopt.study.pareto import best, by_compromise, costs, feasible, finished, front, margin
+from vaeopt.study.progress import Progress
 from vaeopt.study.quiet import name_metrics, quiet_optuna
 from vaeopt.study.records import (
-    attach,
-    record_failure,
     seeds_of,
-    set_constraint,
     settings_of,
 )
+from vaeopt.study.replay import retrain
 from vaeopt.study.resume import requeue_interrupted
+from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import load_study
-from vaeopt.workflow import Workflow, device_settings, optimised, resolve_devices, scores_of
+from vaeopt.study.tell import Outcome, tell
+from vaeopt.workflow import Workflow, device_settings, resolve_devices
 
 __all__ = ["CONFIRM", "CONFIRMS", "SEED_INDEX", "SOURCE", "confirm", "leaders_of"]
 
@@ -86,7 +90,10 @@ def confirm(
         resolve_devices(file.settings.workflow)  # now, not in the first training
         again = _second_study(source, session)
         requeue_interrupted(again, ())  # ends trainings whose process is gone
-        _train_missing(again, session, leaders, seeds, progress)
+        session.artefacts.prepare()
+        note = (lambda line: None) if progress is None else progress.note
+        with sending(again, session.artefacts, note) as told:
+            _train_missing(again, session, leaders, seeds, progress, told)
     result = _result(source, again, leaders)
     source.set_user_attr(CONFIRM, result.to_table())
     return result
@@ -129,7 +136,7 @@ def _second_study(source: optuna.Study, session: Session) -> optuna.Study:
         study.set_user_attr(CONFIRMS, source.study_name)
         name_metrics(study, source.metric_names)
         study.set_user_attr(IDENTITY, session.identity())
-    check_same(study, session)
+    check_same(study, session, accept=accepted_names(source))
     return study
 
 
@@ -179,6 +186,7 @@ def _train_missing(
     leaders: Sequence[FrozenTrial],
     seeds: int,
     show: Progress | None,
+    told: Callable[[FrozenTrial], None],
 ) -> None:
     # One seed of every leader first: a call that is cut short compares them fairly.
     wanted = [(leader, index) for index in range(seeds) for leader in leaders]
@@ -193,8 +201,10 @@ def _train_missing(
         if trial is None:
             continue
         _train(again, session, leader, trial, show)
+        ended = again.get_trials(deepcopy=False)[trial.number]
+        told(ended)
         if show is not None:
-            show.trial_done(again, again.get_trials(deepcopy=False)[trial.number])
+            show.trial_done(again, ended)
 
 
 def _taken(again: optuna.Study, before: int | None = None) -> set[tuple[Any, Any]]:
@@ -224,23 +234,25 @@ def _train(
 ) -> None:
     """One training; whatever happens, the trial ends."""
     try:
+        outcome = _outcome(session, leader, trial, show)
+        with deferred():
+            tell(again, session, trial, outcome, averaged=False)
+    except BaseException:  # Ctrl-C, a full disk: done again at the next call
+        with suppress(StorageInternalError, SQLAlchemyError):
+            trial.set_user_attr(INTERRUPTED, True)
+            again.tell(trial, state=TrialState.FAIL)
+        raise
+
+
+def _outcome(session: Session, leader: FrozenTrial, trial: Trial, show: Progress | None) -> Outcome:
+    try:
         devices = device_settings(session.file.settings.workflow)
         workflow = _once(settings_of(leader).with_values(devices))
         seeds = seeds_of(leader, session).replicate(_FIRST_FRESH + trial.user_attrs[SEED_INDEX])
-        run = retrain(session, workflow, seeds, on_epoch=None if show is None else show.epoch)
-        scores = scores_of(workflow, run)
-        values = optimised(workflow, scores)
-        attach(trial, run, workflow, session.file.artefacts, scores)
-        set_constraint(trial, run.collapse.margin)
+        on_epoch = None if show is None else show.epoch
+        return workflow, retrain(session, workflow, seeds, on_epoch=on_epoch)
     except Exception as error:
-        record_failure(trial, error)
-        again.tell(trial, state=TrialState.FAIL)
-        return
-    except BaseException:  # Ctrl-C, a signal: done again at the next call
-        trial.set_user_attr(INTERRUPTED, True)
-        again.tell(trial, state=TrialState.FAIL)
-        raise
-    again.tell(trial, values)
+        return error
 
 
 def _once(workflow: Workflow) -> Workflow:

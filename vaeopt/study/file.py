@@ -41,12 +41,19 @@ class OptunaSettings(Settings):
     """finished trials at which the study ends, counted over all sessions"""
     trials_at_once: PositiveInt = 1
     """trials that are asked for together and trained together; more than 1 pays on a GPU"""
+    duplicates: Literal["replicate", "skip", "allow"] = "replicate"
+    """what becomes of parameters that were tried before: trained again with another seed and
+    averaged, drawn anew, or taken as they come"""
+    max_replicates: PositiveInt = 3
+    """under ``replicate``: trials with the same parameters at the most"""
     timeout_s: PositiveFloat | None = None
     """longest time of one session [s]; trials that are running are finished"""
     seed: Annotated[int, Field(ge=0)] = 0
     """all randomness of trial n derives from (seed, n)"""
     storage: str | None = None
     """Optuna storage URL; a SQLite file beside the study file if left out"""
+    artefacts: str | None = None
+    """URL of the place for the files of trials; a folder beside the study file if left out"""
 
 
 class StudySettings(Settings):
@@ -133,7 +140,7 @@ class StudyFile:
 
     @property
     def artefacts(self) -> Path:
-        """Where the files of trials are kept."""
+        """Where the files of trials are kept, or wait until they are sent."""
         return self.folder / "artefacts"
 
 

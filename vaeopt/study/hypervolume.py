@@ -6,7 +6,7 @@ import optuna
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import Floats
 from vaeopt.study.chebyshev import scaled
-from vaeopt.study.pareto import costs, feasible, finished, margin
+from vaeopt.study.pareto import costs, feasible, finished
 
 __all__ = ["REFERENCE", "hypervolume", "hypervolume_history"]
 
@@ -72,7 +72,8 @@ def hypervolume_history(study: optuna.Study, baseline: optuna.Study | None = Non
         StudyError: the baseline has other objectives.
     """
     trials = finished(study)
-    good = np.asarray([margin(trial) <= 0 for trial in trials], dtype=np.bool_)
+    counted = {trial.number for trial in feasible(study)}
+    good = np.asarray([trial.number in counted for trial in trials], dtype=np.bool_)
     history = np.zeros(len(trials))
     if not good.any():
         return history

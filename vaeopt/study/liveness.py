@@ -20,7 +20,7 @@ from vaeopt.study.attributes import BEAT, WORKER
 from vaeopt.study.storage import backend_of
 from vaeopt.study.storage.relational import Relational
 
-__all__ = ["Pulse", "alive", "worker_alive", "worker_name"]
+__all__ = ["Pulse", "alive", "shown_worker", "worker_alive", "worker_name"]
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def _place() -> str:
         table = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:  # not Linux
         return socket.gethostname()
-    return f"{socket.gethostname()}/{boot}/{table}"
+    return f"{socket.gethostname()}~{boot}~{table}"  # part of the name of a folder, too
 
 
 def alive(trial: FrozenTrial, study: optuna.Study | None = None) -> bool:
@@ -85,8 +85,14 @@ def worker_alive(name: str) -> bool | None:
         return False
 
 
+def shown_worker(name: str) -> str:
+    """Host and process number of a worker, for people."""
+    place, _, rest = name.partition(":")
+    return f"{place.partition('~')[0]}:{rest.rpartition(':')[0]}" if rest else ""
+
+
 def _before_reboot(name: str) -> bool:
-    was, now = (place.split("/") for place in (name.rsplit(":", 2)[0], _place()))
+    was, now = (place.split("~") for place in (name.rsplit(":", 2)[0], _place()))
     return len(was) == len(now) == 3 and was[0] == now[0] and was[1] != now[1]
 
 

@@ -1,52 +1,40 @@
 """The loop: ask Optuna, walk the workflow, tell Optuna; create or resume."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
-import torch
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
-from vaeopt.core.types import WorkflowRun
-from vaeopt.study.ask import ask_together, exhausted, running_elsewhere
+from vaeopt.study.ask import ask_together, running_elsewhere
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
+from vaeopt.study.disk import room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import check_same
 from vaeopt.study.interrupts import deferred
 from vaeopt.study.liveness import Pulse
 from vaeopt.study.pareto import finished
+from vaeopt.study.points import exhausted
 from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
-from vaeopt.study.records import (
-    attach,
-    environment,
-    environment_of,
-    record_failure,
-    seeds_of,
-    set_constraint,
-    settings_of,
-)
 from vaeopt.study.resume import requeue_interrupted, resumable
+from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import closed, create_or_load, load_study, storage_url
+from vaeopt.study.tell import Outcome, tell
 from vaeopt.study.workers import Crew
 from vaeopt.workflow import (
     Workflow,
-    optimised,
     resolve_devices,
-    rewards_of,
-    scores_of,
-    walk,
     walk_many,
 )
 
-__all__ = ["Progress", "Replay", "create", "optimize", "replay", "retrain", "run_once", "work"]
+__all__ = ["Progress", "create", "optimize", "work"]
 
 _FAILURES_IN_A_ROW = 5
 # How often the storage is asked what became of trials that others run [s].
@@ -60,6 +48,7 @@ def optimize(
     timeout_s: float | None = None,
     trials_at_once: int | None = None,
     workers: int = 1,
+    accept: Collection[str] = (),
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
@@ -75,6 +64,8 @@ def optimize(
         trials_at_once: trials that are asked for together and trained together; that of the study
             file if left out.
         workers: processes that share the trials; with more than 1, this one only watches them.
+        accept: changes of a study that was started before to go on with: ``sampler``,
+            ``duplicates``, ``plugins``.
         storage: Optuna storage URL; a SQLite file beside the study file if left out.
         folder: where outputs of settings made in Python belong.
         progress: told of every epoch and trial; of trials only where there are several workers.
@@ -91,11 +82,12 @@ def optimize(
     session = prepare(file)
     if crew is None:
         resolve_devices(file.settings.workflow)  # now, not in the first trial
+    session.artefacts.prepare()
     total, limit = _ends(file, n_trials, timeout_s)
     show: Progress = progress or Silent()
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
-    with quiet_optuna():
-        optuna_study = create_or_load(session, storage_url(file, storage))
+    with quiet_optuna(), room_on_disk():
+        optuna_study = create_or_load(session, storage_url(file, storage), accept=accept)
         with _worked_on(optuna_study):
             requeue_interrupted(optuna_study, session.space.distributions)
             show.started(optuna_study, session, total)
@@ -103,7 +95,7 @@ def optimize(
             if crew is not None:
                 crew.run(optuna_study, session, total, limit, show)
             else:
-                _loop(optuna_study, session, total, limit, show, wait=True)
+                _Here(optuna_study, session, total, limit, show, wait=True).until_done()
     return optuna_study
 
 
@@ -139,6 +131,7 @@ def work(
     n_trials: int | None = None,
     timeout_s: float | None = None,
     trials_at_once: int | None = None,
+    accept: Collection[str] = (),
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
@@ -153,17 +146,18 @@ def work(
         KeyboardInterrupt: Ctrl-C; running trials are marked and will be run again.
     """
     file = _with(open_study(study, folder=folder), trials_at_once)
-    with quiet_optuna():
+    with quiet_optuna(), room_on_disk():
         optuna_study = load_study(file, storage)
-        session = prepare(file)
-        check_same(optuna_study, session)
-        resolve_devices(file.settings.workflow)  # now, not in the first trial
-        total, limit = _ends(file, n_trials, timeout_s)
-        show: Progress = progress or Silent()
         with _worked_on(optuna_study):
+            session = prepare(file)
+            session.artefacts.prepare()
+            check_same(optuna_study, session, accept=accept, asks=True)
+            resolve_devices(file.settings.workflow)  # now, not in the first trial
+            total, limit = _ends(file, n_trials, timeout_s)
+            show: Progress = progress or Silent()
             show.started(optuna_study, session, total)
             _record_at_once(optuna_study, session, show)
-            _loop(optuna_study, session, total, limit, show, wait=False)
+            _Here(optuna_study, session, total, limit, show, wait=False).until_done()
     return optuna_study
 
 
@@ -205,52 +199,68 @@ def _record_at_once(study: optuna.Study, session: Session, show: Progress) -> No
     study.set_user_attr(AT_ONCE, now)
 
 
-def _loop(
-    study: optuna.Study,
-    session: Session,
-    total: int,
-    limit_s: float | None,
-    show: Progress,
-    *,
-    wait: bool,
-) -> None:
-    """Run trials until none may be started; wait for those that others run, if that is wanted."""
-    start = time.monotonic()
-    failures = 0
-    waiting = False
-    while len(finished(study)) < total:
-        if limit_s is not None and time.monotonic() - start >= limit_s:
-            return
-        with resumable(study):
+@dataclass
+class _Here:
+    """Trials that this process runs itself, one batch after the other."""
+
+    study: optuna.Study
+    session: Session
+    total: int
+    limit_s: float | None
+    show: Progress
+    wait: bool
+    """whether trials that others run are waited for"""
+    _failures: int = field(default=0, init=False)
+    """in a row"""
+    _waiting: bool = field(default=False, init=False)
+
+    def until_done(self) -> None:
+        """Run trials until none may be started."""
+        start = time.monotonic()
+        with sending(self.study, self.session.artefacts, self.show.note) as sent:
+            while len(finished(self.study)) < self.total:
+                if self.limit_s is not None and time.monotonic() - start >= self.limit_s:
+                    return
+                if not self._batch(sent) and not self._more_may_come():
+                    return
+
+    def _batch(self, sent: Callable[[FrozenTrial], None]) -> bool:
+        """Whether there was one to run."""
+        with resumable(self.study):
             with deferred():
-                requeue_interrupted(study, session.space.distributions)
-                tried = exhausted(study, session)
-                trials = [] if tried else ask_together(study, session, total)
-            for trial, outcome in zip(trials, _outcomes(session, trials, show), strict=True):
+                requeue_interrupted(self.study, self.session.space.distributions)
+                trials = ask_together(self.study, self.session, self.total)
+            outcomes = _outcomes(self.session, trials, self.show)
+            for trial, outcome in zip(trials, outcomes, strict=True):
                 with deferred():
-                    told = _tell(study, session, trial, outcome)
-                if not told:
-                    show.note(
-                        f"trial {trial.number} was ended by another process, which took this one "
-                        "for dead: its result is dropped, as it is run again"
-                    )
+                    line = tell(self.study, self.session, trial, outcome)
+                if line is not None:
+                    self.show.note(line)
                     continue
-                done = study.get_trials(deepcopy=False)[trial.number]
-                show.trial_done(study, done)
-                failures = failures + 1 if done.state == TrialState.FAIL else 0
-                if failures >= _FAILURES_IN_A_ROW:
-                    raise _too_many(failures, done)
-        if trials:
-            continue
-        others = running_elsewhere(study)
-        if not wait or (tried and not others):
-            return
-        if others:
-            if not waiting:
+                done = self.study.get_trials(deepcopy=False)[trial.number]
+                self.show.trial_done(self.study, done)
+                sent(done)
+                self._failures = self._failures + 1 if done.state == TrialState.FAIL else 0
+                if self._failures >= _FAILURES_IN_A_ROW:
+                    raise _too_many(self._failures, done)
+        return bool(trials)
+
+    def _more_may_come(self) -> bool:
+        """Whether it is worth to look again, some time later, for a trial to run."""
+        others = running_elsewhere(self.study)
+        if not others and exhausted(self.study, self.session):
+            count = len(finished(self.study))
+            self.show.note(
+                f"the search space is used up: {count} of {self.total} trials are finished"
+            )
+            return False
+        if others and self.wait:
+            if not self._waiting:
                 plural = "s" if len(others) > 1 else ""
-                show.note(f"waiting for {len(others)} trial{plural} that others run")
-            waiting = True
+                self.show.note(f"waiting for {len(others)} trial{plural} that others run")
+            self._waiting = True
             time.sleep(_POLL_S)
+        return self.wait
 
 
 def _too_many(failures: int, last: FrozenTrial) -> StudyError:
@@ -262,10 +272,7 @@ def _too_many(failures: int, last: FrozenTrial) -> StudyError:
     )
 
 
-_Outcome = tuple[Workflow, WorkflowRun] | Exception
-
-
-def _outcomes(session: Session, trials: Sequence[Trial], show: Progress) -> Iterator[_Outcome]:
+def _outcomes(session: Session, trials: Sequence[Trial], show: Progress) -> Iterator[Outcome]:
     """Settings and run of each trial, as soon as it is scored, or what went wrong."""
     settings = [_settings(session, trial) for trial in trials]
     able = [
@@ -302,103 +309,3 @@ def _settings(session: Session, trial: Trial) -> Workflow | Exception:
         return session.space.settings_for(trial.params)
     except Exception as error:
         return error
-
-
-def _tell(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> bool:
-    """Store what came out of a trial and tell the result, or that it failed.
-
-    Returns:
-        False where another process has ended the trial: it counts as that one said.
-    """
-    try:
-        _store(study, session, trial, outcome)
-    except (UpdateFinishedTrialError, ValueError):  # of an attribute; of the state
-        if not study.get_trials(deepcopy=False)[trial.number].state.is_finished():
-            raise
-        return False
-    return True
-
-
-def _store(study: optuna.Study, session: Session, trial: Trial, outcome: _Outcome) -> None:
-    try:
-        if isinstance(outcome, Exception):
-            raise outcome
-        workflow, run = outcome
-        scores = scores_of(workflow, run)
-        values = optimised(workflow, scores)
-        attach(trial, run, workflow, session.file.artefacts, scores)
-        set_constraint(trial, run.collapse.margin)  # last: a sampler must not see it half-done
-    except StorageInternalError:  # not the fault of the trial, which is run again
-        raise
-    except Exception as error:
-        record_failure(trial, error)
-        study.tell(trial, state=TrialState.FAIL)
-        return
-    study.tell(trial, values)
-
-
-def retrain(
-    session: Session,
-    workflow: Workflow,
-    seeds: Seeds,
-    *,
-    on_epoch: Callable[[int, int, float], None] | None = None,
-) -> WorkflowRun:
-    """Walk through all stages with these settings and seeds; nothing is stored."""
-    resolve_devices(workflow)  # now, not behind the training
-    return walk(
-        workflow,
-        session.micrograph,
-        comparison=session.comparison,
-        seeds=seeds,
-        cache=session.cache,
-        folder=session.file.folder,
-        on_epoch=on_epoch,
-    )
-
-
-def run_once(session: Session, *, progress: Progress | None = None) -> WorkflowRun:
-    """One walk with the settings as written, no Optuna; seeded as trial 0 would be."""
-    show: Progress = progress or Silent()
-    settings = session.file.settings
-    return retrain(session, settings.workflow, Seeds(settings.optuna.seed, 0), on_epoch=show.epoch)
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Values of a trial as recorded and as they come out again."""
-
-    number: int
-    recorded: dict[str, float]
-    repeated: dict[str, float]
-    elsewhere: tuple[str, ...] = ()
-    """what the environment of the record had that this one has not, e.g. ``torch 2.12.0``"""
-
-    def differences(self, tolerance: float) -> dict[str, float]:
-        """Relative differences above ``tolerance``, by reward."""
-        found = {}
-        for name, was in self.recorded.items():
-            difference = abs(self.repeated[name] - was) / max(abs(was), 1e-12)
-            if difference > tolerance:
-                found[name] = difference
-        return found
-
-
-def replay(
-    study: optuna.Study, session: Session, trial: FrozenTrial, *, progress: Progress | None = None
-) -> Replay:
-    """Run a finished trial again from its record alone; nothing is stored."""
-    show: Progress = progress or Silent()
-    workflow = settings_of(trial)
-    threads = torch.get_num_threads()
-    # Sums are ordered by thread: another number of threads differs in the sixth digit.
-    torch.set_num_threads(environment_of(trial).get("threads", threads))
-    try:
-        run = retrain(session, workflow, seeds_of(trial, session), on_epoch=show.epoch)
-    finally:
-        torch.set_num_threads(threads)
-    names = [reward.label for reward in workflow.rewards]
-    recorded = dict(zip(names, trial.values, strict=True))
-    was, now = environment_of(trial), environment(workflow)
-    elsewhere = tuple(f"{k} {v}" for k, v in was.items() if k != "threads" and v != now.get(k))
-    return Replay(trial.number, recorded, rewards_of(workflow, run), elsewhere)

@@ -7,6 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import Floats
 from vaeopt.study.chebyshev import chebyshev, scaled
+from vaeopt.study.repeats import superseded
 
 __all__ = [
     "best",
@@ -18,6 +19,7 @@ __all__ = [
     "front",
     "margin",
     "pick",
+    "representatives",
 ]
 
 
@@ -31,9 +33,16 @@ def margin(trial: FrozenTrial) -> float:
     return max(trial.constraints.values(), default=0.0)
 
 
+def representatives(study: optuna.Study) -> list[FrozenTrial]:
+    """COMPLETE trials without those that are part of the mean of a later one."""
+    trials = finished(study)
+    gone = superseded(trials)
+    return [trial for trial in trials if trial.number not in gone]
+
+
 def feasible(study: optuna.Study) -> list[FrozenTrial]:
-    """COMPLETE trials that did not collapse."""
-    return [trial for trial in finished(study) if margin(trial) <= 0]
+    """Of the representatives those that did not collapse: whatever is good is one of them."""
+    return [trial for trial in representatives(study) if margin(trial) <= 0]
 
 
 def costs(study: optuna.Study, trials: list[FrozenTrial]) -> Floats:

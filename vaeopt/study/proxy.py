@@ -2,46 +2,57 @@
 
 import importlib.util
 import ipaddress
+import threading
 from collections.abc import Callable
 
-from optuna.storages._grpc.server import make_server
+from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage
 
 from vaeopt.core.errors import StudyError
-from vaeopt.study.storage import open_storage, shown_url
 
 __all__ = ["serve"]
 
 
-def serve(url: str, *, host: str, port: int, ready: Callable[[str, bool], None]) -> None:
+def serve(
+    storage: BaseStorage,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[str, bool], None],
+    until: threading.Event | None = None,
+) -> None:
     """Serve a storage until Ctrl-C. There is no password: whoever reaches the port may write.
 
     Args:
-        url: of the storage.
+        storage: an open one.
         host: address to listen on.
         port: number to listen on.
         ready: told the URL to give to others, and whether other machines can reach it.
+        until: ends it too, when it is set.
 
     Raises:
         StudyError: grpcio is missing, the storage cannot be served, or the port is taken.
     """
     if importlib.util.find_spec("grpc") is None:
         raise StudyError("the proxy needs grpcio", remedy='pip install "vaeopt[cluster]"')
-    if url.startswith("grpc:"):
+    if isinstance(storage, GrpcStorageProxy | JournalStorage):
+        kind = "a proxy itself" if isinstance(storage, GrpcStorageProxy) else "a journal"
         raise StudyError(
-            f"{shown_url(url)} is a proxy itself",
+            f"the storage is {kind}, which Optuna's proxy does not serve",
             setting="optuna.storage",
-            remedy="give the storage behind it",
+            remedy="give the URL of a database",
         )
-    server = make_server(open_storage(url, create=True), host, port)
+    from optuna.storages._grpc.server import make_server
+
     try:
+        server = make_server(storage, host, port)
         server.start()
     except RuntimeError as error:
         raise StudyError(
-            f"cannot listen on {host}:{port}: {error}", remedy="choose another --port"
+            f"cannot listen on {host}:{port}", remedy="choose another --port or --host"
         ) from error
-    ready(f"grpc://{host}:{port}", not _loopback(host))
     try:
-        server.wait_for_termination()
+        ready(f"grpc://{host}:{port}", not _loopback(host))
+        (until or threading.Event()).wait()
     finally:
         server.stop(grace=1).wait()
 

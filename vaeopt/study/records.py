@@ -1,18 +1,21 @@
 """What a trial leaves in the study: attributes, the constraint, and files in the artifact store."""
 
+import functools
+import json
 import platform
 import tempfile
 import traceback
-from collections.abc import Mapping
-from dataclasses import asdict
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import optuna
 import torch
-from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_artifact
-from optuna.trial import FrozenTrial, Trial
+from optuna.artifacts import download_artifact
+from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX, ArtifactMeta
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.secrets import masked
@@ -21,15 +24,19 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.core.version import __version__
 from vaeopt.stages.vae import trained_by
 from vaeopt.stages.vae.device import resolve_device
-from vaeopt.study.attributes import FAILURE, IDENTITY, SEED_NUMBER
+from vaeopt.study.artefacts import Artefacts
+from vaeopt.study.attributes import FAILURE, IDENTITY, REPEAT, SEED_NUMBER
 from vaeopt.study.session import Session
 from vaeopt.workflow import Score, Workflow, gpus_of, load_run, primitives, save_run
 from vaeopt.workflow.artefacts import ARRAYS
 
 __all__ = [
+    "FILES",
+    "KeptFiles",
     "attach",
     "environment",
     "environment_of",
+    "keep_files",
     "record_failure",
     "record_of",
     "restore",
@@ -37,12 +44,15 @@ __all__ = [
     "seeds_of",
     "set_constraint",
     "settings_of",
+    "without_files",
 ]
 
 _SETTINGS = "vaeopt:settings"
 _PRIMITIVES = "vaeopt:primitives"
 _ENVIRONMENT = "vaeopt:environment"
-_FILES = "vaeopt:files"
+FILES = "vaeopt:files"
+"""ids of its files by name"""
+_BYTES = "vaeopt:file_bytes"
 _SCORES = "vaeopt:scores"
 
 
@@ -55,30 +65,43 @@ def set_constraint(trial: Trial, margin: float) -> None:
     trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [margin])
 
 
+@dataclass(frozen=True)
+class KeptFiles:
+    """Files of a trial in the store, by name."""
+
+    ids: Mapping[str, str]
+    sizes: Mapping[str, int]
+    """bytes"""
+
+
+def keep_files(run: WorkflowRun, store: Artefacts) -> KeptFiles:
+    """Write the files of a run; they are on the disk when this returns."""
+    with store.unfinished() as folder:
+        files = save_run(run, folder)
+        sizes = {path.name: path.stat().st_size for path in files}
+        return KeptFiles(store.take(files), sizes)
+
+
 def attach(
     trial: Trial,
     run: WorkflowRun,
     workflow: Workflow,
-    store_folder: Path,
+    files: KeptFiles,
     scores: Mapping[str, Score | None],
 ) -> None:
-    """Store all that is needed to recompute any score of the run without training."""
-    store_folder.mkdir(parents=True, exist_ok=True)
-    store = FileSystemArtifactStore(base_path=store_folder)
-    ids: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for path in save_run(run, Path(folder)):
-            ids[path.name] = upload_artifact(
-                artifact_store=store,
-                file_path=str(path),
-                study_or_trial=trial,
-                mimetype="application/octet-stream",
-            )
+    """Record all that is needed to recompute any score of the run without training."""
+    for name, artifact_id in files.ids.items():
+        # As optuna.artifacts.upload_artifact would: the file is there already.
+        meta = ArtifactMeta(artifact_id, name, "application/octet-stream", None)
+        trial.storage.set_trial_system_attr(
+            trial._trial_id, f"{ARTIFACTS_ATTR_PREFIX}{artifact_id}", json.dumps(asdict(meta))
+        )
     trial.set_user_attr(_SETTINGS, workflow.to_table())
     trial.set_user_attr(_PRIMITIVES, primitives(run))
     trial.set_user_attr(_SCORES, {name: score and asdict(score) for name, score in scores.items()})
     trial.set_user_attr(_ENVIRONMENT, environment(workflow))
-    trial.set_user_attr(_FILES, ids)
+    trial.set_user_attr(_BYTES, dict(files.sizes))
+    trial.set_user_attr(FILES, dict(files.ids))
 
 
 def record_failure(trial: Trial, error: BaseException) -> None:
@@ -106,13 +129,18 @@ def environment(workflow: Workflow) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "vaeopt": __version__,
-        **{package: version(package) for package in packages},
+        **{package: _version(package) for package in packages},
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "decoder": decoder,
         "precision": precision,
         "gpu": gpus_of(workflow),
     }
+
+
+@functools.cache  # looks through all that is installed
+def _version(package: str) -> str:
+    return metadata.version(package)
 
 
 def environment_of(trial: FrozenTrial) -> dict[str, Any]:
@@ -146,8 +174,8 @@ def restore(trial: FrozenTrial, session: Session) -> WorkflowRun:
     Raises:
         StudyError: its files are gone.
     """
-    ids = trial.user_attrs.get(_FILES, {})
-    store = FileSystemArtifactStore(base_path=session.file.artefacts)
+    ids = trial.user_attrs.get(FILES, {})
+    store = session.artefacts
     with tempfile.TemporaryDirectory() as folder:
         for name, artifact_id in ids.items():
             try:
@@ -157,17 +185,34 @@ def restore(trial: FrozenTrial, session: Session) -> WorkflowRun:
                     file_path=str(Path(folder) / name),
                 )
             except (optuna.artifacts.exceptions.ArtifactNotFound, OSError) as error:
-                raise _gone(trial, name, session) from error
+                raise _gone(trial, name, store) from error
         if not ids:
-            raise _gone(trial, ARRAYS, session)
+            raise _gone(trial, ARRAYS, store)
+        if _damaged(trial, {ids[name]: (Path(folder) / name).stat().st_size for name in ids}):
+            raise StudyError(
+                f"the files of trial {trial.number} in {store} are damaged", remedy=_AGAIN
+            )
         return load_run(Path(folder), session.micrograph)
 
 
-def _gone(trial: FrozenTrial, name: str, session: Session) -> StudyError:
-    return StudyError(
-        f"file {name} of trial {trial.number} is not in {session.file.artefacts}",
-        remedy="put the artefacts folder back beside the study, or replay the trial",
-    )
+_AGAIN = "put the artefacts back, or train the trial again with 'vaeopt replay'"
+
+
+def _gone(trial: FrozenTrial, name: str, store: Artefacts) -> StudyError:
+    return StudyError(f"file {name} of trial {trial.number} is not in {store}", remedy=_AGAIN)
+
+
+def _damaged(trial: FrozenTrial, held: Mapping[str, int]) -> bool:
+    ids, sizes = trial.user_attrs.get(FILES, {}), trial.user_attrs.get(_BYTES, {})
+    # Trials of earlier versions say nothing of their sizes.
+    return any(i not in held or held[i] != sizes.get(n, held[i]) for n, i in ids.items())
+
+
+def without_files(trials: Iterable[FrozenTrial], store: Artefacts) -> list[int]:
+    """Finished trials whose files are missing or have another size than they had."""
+    held = store.sizes()
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return [t.number for t in complete if not t.user_attrs.get(FILES) or _damaged(t, held)]
 
 
 def record_of(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -179,6 +224,7 @@ def record_of(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         "trial": trial.number,
         "values": dict(zip(names, trial.values, strict=True)),
         "scores": attrs.get(_SCORES),
+        "repeat": attrs.get(REPEAT),
         "directions": [direction.name.lower() for direction in study.directions],
         "feasible": max(trial.constraints.values(), default=0.0) <= 0,
         "parameters": trial.params,

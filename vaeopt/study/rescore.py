@@ -18,13 +18,14 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.base import with_parts
 from vaeopt.stages.rewards.composite import Composite
 from vaeopt.stages.rewards.reconstruction import Reconstruction
-from vaeopt.study.attributes import IDENTITY
+from vaeopt.study.attributes import IDENTITY, REPEAT
 from vaeopt.study.confirm import SOURCE
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import check_same
-from vaeopt.study.pareto import best, finished, margin
+from vaeopt.study.pareto import best, feasible, finished
 from vaeopt.study.quiet import name_metrics, quiet_optuna
 from vaeopt.study.records import restore, seeds_of, settings_of
+from vaeopt.study.repeats import over_trainings
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import load_study
 from vaeopt.study.stored import RESCORED
@@ -130,7 +131,7 @@ def rescore(
         again = _Again(session, dict(settings or {}))
         _check_label(wanted, session)
         _check_possible(wanted, trials, again)
-        wanted = _calibrated(wanted, [t for t in trials if margin(t) <= 0], again)
+        wanted = _calibrated(wanted, feasible(source), again)
         result = _fill(source, again, wanted, trials, each)
         if name is not None and result.scores:  # an empty study would only take the name
             _copy(source, session, result, name)
@@ -332,20 +333,37 @@ def _copy(source: optuna.Study, session: Session, result: Rescored, name: str) -
         made.set_user_attr(RESCORES, mark)  # first: whatever comes, it is known whose it is
         name_metrics(made, [result.label])
         made.set_user_attr(IDENTITY, session.identity())
-        made.add_trials(
-            [
-                _with_value(trial, result.scores[trial.number].value)
-                for trial in finished(source)
-                if trial.number in result.scores
-            ]
-        )
+        trials = [trial for trial in finished(source) if trial.number in result.scores]
+        made.add_trials(_with_values(trials, result.scores))
         made.set_user_attr(RESCORES, {**mark, "complete": True})
     except BaseException:
         optuna.delete_study(study_name=name, storage=storage)
         raise
 
 
-def _with_value(trial: FrozenTrial, value: float) -> FrozenTrial:
+def _with_values(
+    trials: Sequence[FrozenTrial], scores: Mapping[int, Score]
+) -> Iterable[FrozenTrial]:
+    """The trials with other values; means over trials with the same parameters stay means."""
+    places = {trial.number: place for place, trial in enumerate(trials)}
+    for trial in trials:
+        score = over_trainings(trial, scores)
+        assert score is not None  # it has one of its own
+        attributes: dict[str, Any] = {SOURCE: trial.number}
+        if REPEAT in trial.user_attrs:
+            repeat = trial.user_attrs[REPEAT]
+            numbers = [places[number] for number in repeat["trials"] if number in places]
+            own = scores[trial.number].value
+            attributes[REPEAT] = repeat | {
+                "of": numbers[0],
+                "trials": numbers,
+                "own": [own],
+                "sd": [score.sd],
+            }
+        yield _with_value(trial, score.value, attributes)
+
+
+def _with_value(trial: FrozenTrial, value: float, attributes: Mapping[str, Any]) -> FrozenTrial:
     """The trial as it was, with its attributes, constraint, files and times, and another value."""
     # What a sampler has noted for itself (NSGA-II: parents by their id) is wrong elsewhere.
     system = {key: v for key, v in trial.system_attrs.items() if key.startswith(_KEPT)}
@@ -357,7 +375,7 @@ def _with_value(trial: FrozenTrial, value: float) -> FrozenTrial:
         datetime_complete=trial.datetime_complete,
         params=trial.params,
         distributions=trial.distributions,
-        user_attrs={**trial.user_attrs, SOURCE: trial.number},
+        user_attrs={**trial.user_attrs, **attributes},
         system_attrs=system,
         intermediate_values={},
         trial_id=0,

@@ -207,7 +207,16 @@ class _GridSampler(_NeverStops, optuna.samplers.GridSampler):
         """The first point that is left; Optuna's goes by the number, which retries use up."""
         if "grid_id" in trial.system_attrs or "fixed_params" in trial.system_attrs:
             return
-        left = self._get_unvisited_grid_ids(study) or range(len(self._all_grids))
+        queued = self._queued(study)
+        ids = self._get_unvisited_grid_ids(study) or range(len(self._all_grids))
+        left = [i for i in ids if self._all_grids[i] not in queued] or ids
         storage, trial_id = study._storage, trial._trial_id
         storage.set_trial_system_attr(trial_id, "search_space", self._search_space)
         storage.set_trial_system_attr(trial_id, "grid_id", min(left))
+
+    def _queued(self, study: optuna.Study) -> list[tuple[Any, ...]]:
+        """Points that a user has asked for, which no place in the grid tells."""
+        fixed = [
+            trial.system_attrs.get("fixed_params", {}) for trial in study.get_trials(deepcopy=False)
+        ]
+        return [tuple(point.get(name) for name in self._param_names) for point in fixed]

@@ -11,6 +11,7 @@ from vaeopt.core.types import Comparison, KeyPoints, Micrograph
 from vaeopt.stages.keypoints import KeypointDetector, detect
 from vaeopt.stages.micrograph import load
 from vaeopt.stages.rewards.base import SEMANTICS, with_parts
+from vaeopt.study.artefacts import Artefacts, artefacts_of
 from vaeopt.study.file import StudyFile
 from vaeopt.study.space import SearchSpace
 from vaeopt.workflow import COMPUTING, StageCache, Workflow, comparison_for
@@ -29,12 +30,14 @@ class Session:
     space: SearchSpace
     comparison: Comparison
     cache: StageCache
+    artefacts: Artefacts
     warnings: tuple[str, ...] = ()
     """scores that will be left empty, and why"""
 
     def identity(self) -> dict[str, Any]:
         """What must not change while a study goes on, JSON-ready."""
         settings = self.file.settings
+        averages = settings.optuna.duplicates == "replicate"
         return {
             "semantics": SEMANTICS,
             "image_sha256": self.micrograph.sha256,
@@ -45,6 +48,12 @@ class Session:
             "search": {path: entry.to_table() for path, entry in settings.search.items()},
             "sampler": settings.optuna.sampler.to_table(),
             "seed": settings.optuna.seed,
+            "duplicates": settings.optuna.duplicates,
+            "max_replicates": settings.optuna.max_replicates if averages else None,
+            "plugins": {
+                name: hashlib.sha256((self.file.folder / name).read_bytes()).hexdigest()
+                for name in settings.plugins
+            },
             "comparison": asdict(self.comparison),
         }
 
@@ -65,6 +74,7 @@ def prepare(file: StudyFile) -> Session:
         VaeoptError: everything that would make trials fail later.
     """
     settings = file.settings
+    artefacts = artefacts_of(file)
     micrograph = load(settings.image, folder=file.folder)
     space = settings.space
     smallest, largest = space.windows_px()
@@ -107,4 +117,4 @@ def prepare(file: StudyFile) -> Session:
                 if reward in settings.workflow.rewards:
                     raise
                 empty.append(f"scores: {reward.label} will be left empty: {error}")
-    return Session(file, micrograph, as_written, space, comparison, cache, tuple(empty))
+    return Session(file, micrograph, as_written, space, comparison, cache, artefacts, tuple(empty))

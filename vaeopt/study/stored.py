@@ -1,10 +1,11 @@
 """Scores that a study holds beside its objectives: computed with every trial, or afterwards."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.settings import nearest
@@ -12,6 +13,8 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.pareto import finished
 from vaeopt.study.records import scores_in
+from vaeopt.study.repeats import over_trainings
+from vaeopt.workflow import Score
 
 __all__ = ["RESCORED", "StoredScore", "rescored_scores", "stored_score", "stored_scores"]
 
@@ -40,8 +43,9 @@ def stored_scores(study: optuna.Study) -> dict[str, StoredScore]:
     for table in workflow.get("scores", ()):
         reward = Reward.from_table(table)
         scores = {trial.number: scores_in(trial).get(reward.label) for trial in trials}
-        values = {number: score.value for number, score in scores.items() if score is not None}
-        found.setdefault(reward.label, StoredScore(reward.label, reward.direction, values))
+        found.setdefault(
+            reward.label, StoredScore(reward.label, reward.direction, _values(trials, scores))
+        )
     for i, direction in enumerate(study.directions):
         label = study.metric_names[i] if study.metric_names else f"value_{i}"
         rising: Literal["minimize", "maximize"] = (
@@ -55,11 +59,18 @@ def stored_scores(study: optuna.Study) -> dict[str, StoredScore]:
 def rescored_scores(study: optuna.Study) -> dict[str, StoredScore]:
     """Scores that were computed after the search, by label."""
     found: dict[str, StoredScore] = {}
+    trials = finished(study)
     rescored: Mapping[str, Any] = study.user_attrs.get(RESCORED, {})
     for label, held in rescored.items():
-        values = {int(number): score["value"] for number, score in held["values"].items()}
-        found[label] = StoredScore(label, held["direction"], values)
+        scores = {int(number): Score(**score) for number, score in held["values"].items()}
+        found[label] = StoredScore(label, held["direction"], _values(trials, scores))
     return found
+
+
+def _values(trials: Iterable[FrozenTrial], scores: Mapping[int, Score | None]) -> dict[int, float]:
+    """By trial number, as means over trials with the same parameters where these are replicates."""
+    found = {trial.number: over_trainings(trial, scores) for trial in trials}
+    return {number: score.value for number, score in found.items() if score is not None}
 
 
 def stored_score(study: optuna.Study, label: str) -> StoredScore:

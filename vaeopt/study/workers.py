@@ -19,13 +19,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.errors import StudyError
-from vaeopt.study.ask import exhausted, room, running_elsewhere
+from vaeopt.study.ask import room, running_elsewhere
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER, WORKER
 from vaeopt.study.division import divide
 from vaeopt.study.file import StudyFile
 from vaeopt.study.lifeline import lifeline
 from vaeopt.study.liveness import worker_name
 from vaeopt.study.pareto import finished
+from vaeopt.study.points import exhausted
 from vaeopt.study.progress import Progress
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import Session

@@ -2,11 +2,11 @@
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from vaeopt.core.errors import VaeoptError
+from vaeopt.core.errors import Mistake, SettingsError, VaeoptError
 from vaeopt.core.settings import Plugin
 from vaeopt.core.types import (
     Comparison,
@@ -51,6 +51,13 @@ class Reward(Plugin, family="reward"):
     """trainings that one value is made of; above 1 the reward looks at ``run.members`` itself"""
     guard_needed: ClassVar[bool] = False
     """whether a latent without any structure is best, so that it steers only beside a gain"""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        given = cls.__dict__.get("direction", "minimize")
+        if given not in ("minimize", "maximize"):
+            text = f"expected 'minimize' or 'maximize', got {given!r}"
+            raise SettingsError([Mistake((cls.__name__, "direction"), text)])
+        super().__init_subclass__(**kwargs)
 
     @property
     @abstractmethod

@@ -4,6 +4,7 @@ from vaeopt.study.storage.away import StorageError
 from vaeopt.study.storage.backends import closed, open_storage
 from vaeopt.study.storage.exclusive import backend_of, exclusive
 from vaeopt.study.storage.opening import create_or_load, load_study
+from vaeopt.study.storage.together import together
 from vaeopt.study.storage.urls import shown_url, storage_url
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "open_storage",
     "shown_url",
     "storage_url",
+    "together",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages.journal import JournalStorage
@@ -49,13 +50,17 @@ def open_storage(url: str, *, create: bool = False) -> BaseStorage:
 def _refused(url: str) -> Iterator[None]:
     try:
         yield
-    except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
+    except (StorageInternalError, SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
         # RuntimeError: tables of another version of Optuna. No cause: drivers may show the URL.
         raise StudyError(
-            f"storage {shown_url(url)} cannot be opened: {reason_of(error)}",
+            f"storage {shown_url(url)} cannot be opened: {reason_of(_cause(error))}",
             setting=SETTING,
             remedy="check the URL, its driver and that the server runs",
         ) from None
+
+
+def _cause(error: BaseException) -> BaseException:
+    return error.__cause__ or error if isinstance(error, StorageInternalError) else error
 
 
 def _database(url: URL, create: bool) -> BaseStorage:

@@ -1,6 +1,6 @@
 """The study in a storage: created, loaded, or refused in one line."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import optuna
@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vaeopt.core.errors import StudyError
 from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.file import StudyFile
-from vaeopt.study.guard import check_same
+from vaeopt.study.guard import check_same, refuse_changes
 from vaeopt.study.quiet import name_metrics
 from vaeopt.study.session import Session
 from vaeopt.study.storage import sqlite
@@ -21,10 +21,15 @@ from vaeopt.study.storage.urls import SETTING, shown_url, sqlite_path, storage_u
 __all__ = ["create_or_load", "load_study"]
 
 
-def create_or_load(session: Session, url: str) -> optuna.Study:
+def create_or_load(session: Session, url: str, *, accept: Collection[str] = ()) -> optuna.Study:
     """The study in the storage, created now or checked to be the same one as before.
 
     Of processes that come at the same time one creates it, and the others find it there.
+
+    Args:
+        session: of the study file.
+        url: of the storage.
+        accept: differences that are let through (see :func:`check_same`).
 
     Raises:
         StudyError: the storage cannot be used, or its study of this name is another one.
@@ -37,14 +42,14 @@ def create_or_load(session: Session, url: str) -> optuna.Study:
             there = _study(storage, name, url)
             if there is not None and not _begun(there, session):
                 _check_ours(there, url)
-                check_same(there, session)
+                refuse_changes(there, session, accept=accept, asks=True)
     if path is None or not sqlite.holds_study(path, name):
         with creating(url):
             study = _created(session, open_storage(url, create=True), url)
     else:
         study = optuna.load_study(study_name=name, storage=open_storage(url))
     with _left_closed(study._storage):
-        check_same(study, session)
+        check_same(study, session, accept=accept, asks=True)
         if path is not None:
             sqlite.shared(path)
     return study
