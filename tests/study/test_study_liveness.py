@@ -69,7 +69,7 @@ def test_a_journal_is_watched_for_beats_that_change(
     study = _study(tmp_path, "journal", "")
     trial = _signed(study, ELSEWHERE)
     now = [1000.0]
-    monkeypatch.setattr(liveness.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("vaeopt.study.liveness.time.monotonic", lambda: now[0])
     for beats in range(3):
         study._storage.set_trial_user_attr(trial._trial_id, BEAT, beats)
         assert alive(study.trials[0], study)

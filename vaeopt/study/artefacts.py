@@ -18,8 +18,8 @@ from optuna.exceptions import StorageInternalError
 from vaeopt.core.errors import StudyError
 from vaeopt.study.bucket import Bucket
 from vaeopt.study.file import StudyFile
-from vaeopt.study.liveness import worker_alive, worker_name
 from vaeopt.study.places import place_of
+from vaeopt.study.process import worker_alive, worker_name
 
 __all__ = ["Artefacts", "artefacts_of"]
 

@@ -1,22 +1,18 @@
 """Which process runs a trial, and whether it is still there."""
 
 import logging
-import os
-import socket
 import threading
 import time
 from datetime import datetime, timedelta
-from functools import cache
-from pathlib import Path
 from types import TracebackType
 
 import optuna
-import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.study.attributes import BEAT, WORKER
+from vaeopt.study.process import place, shown_worker, worker_alive, worker_name
 from vaeopt.study.storage import backend_of
 from vaeopt.study.storage.relational import Relational
 
@@ -31,26 +27,6 @@ GRACE_S = 300.0
 
 # A trial without a worker's name died between being asked for and being signed for.
 _SIGNING = timedelta(seconds=30)
-
-
-def worker_name(pid: int | None = None) -> str:
-    """``place:pid:start`` of this or another process here; the start tells a reused number apart.
-
-    The place is the host, its boot and its table of processes: neither a reboot nor a container
-    with the same name and numbers passes for this one.
-    """
-    pid = os.getpid() if pid is None else pid
-    return f"{_place()}:{pid}:{psutil.Process(pid).create_time():.0f}"
-
-
-@cache
-def _place() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
-        table = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:  # not Linux
-        return socket.gethostname()
-    return f"{socket.gethostname()}~{boot}~{table}"  # part of the name of a folder, too
 
 
 def alive(trial: FrozenTrial, study: optuna.Study | None = None) -> bool:
@@ -74,25 +50,8 @@ def alive(trial: FrozenTrial, study: optuna.Study | None = None) -> bool:
     return not _silent(study, trial)
 
 
-def worker_alive(name: str) -> bool | None:
-    """Whether the process that took a trial is still there; None where it cannot be seen."""
-    place, pid, start = name.rsplit(":", 2)
-    if place not in (_place(), socket.gethostname()):
-        return None
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(start)) < 2
-    except psutil.Error:
-        return False
-
-
-def shown_worker(name: str) -> str:
-    """Host and process number of a worker, for people."""
-    place, _, rest = name.partition(":")
-    return f"{place.partition('~')[0]}:{rest.rpartition(':')[0]}" if rest else ""
-
-
 def _before_reboot(name: str) -> bool:
-    was, now = (place.split("~") for place in (name.rsplit(":", 2)[0], _place()))
+    was, now = (where.split("~") for where in (name.rsplit(":", 2)[0], place()))
     return len(was) == len(now) == 3 and was[0] == now[0] and was[1] != now[1]
 
 
