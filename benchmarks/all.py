@@ -25,6 +25,7 @@ FULL = [
     ["scale.py"],
     ["mixtures.py", "speed"],
     ["mixtures.py", "quality"],
+    ["storage/workers.py"],
 ]
 QUICK = [
     ["training.py", "--quick"],
@@ -36,6 +37,7 @@ QUICK = [
     ["sweep.py", "--quick"],
     ["scale.py", "--quick"],
     ["mixtures.py", "speed", "--rounds", "1"],
+    ["storage/workers.py", "--quick"],
 ]
 
 

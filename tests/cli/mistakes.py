@@ -342,6 +342,11 @@ WORDS = [
     Bad("unknown verb", "optimise s", ("argument VERB: invalid choice: 'optimise' (choose from",)),
     Bad("unknown option", "check s --sett a=1", ("unrecognized arguments: --sett a=1; see",)),
     Bad(
+        "no port",
+        "proxy s --port 70000",
+        ("argument --port: expected a port from 1 to 65535, got '70000'; see 'vaeopt proxy",),
+    ),
+    Bad(
         "no trials",
         "optimize s --n-trials 0",
         ("argument --n-trials: expected a whole number from 1, got '0'; see 'vaeopt optimize",),

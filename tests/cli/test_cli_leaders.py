@@ -127,7 +127,7 @@ def test_nothing_feasible_is_status_3(tmp_path: Path, capsys: pytest.CaptureFixt
         out, err = capsys.readouterr()
         assert out == ""
         assert err.startswith("vaeopt: no feasible trial yet: none is finished")
-    assert main(["optimize", str(folder), "--quiet"]) == 0
+    assert main(["optimize", str(folder), "--quiet"]) == 3
     assert main(["confirm", str(folder)]) == 3
     capsys.readouterr()
     assert main(["rescore", str(folder), "--reward", "rate"]) == 3

@@ -114,6 +114,30 @@ def test_the_time_of_a_session_can_be_limited(
     assert capsys.readouterr().out.startswith("study 'tiny' in ")
 
 
+def test_a_study_is_created_once_and_joined_by_workers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=2)
+    where = f"study 'tiny' in sqlite:///{folder}/tiny.db"
+    next_line = f"next: vaeopt worker {folder}, as often as you like\n"
+    assert main(["create", str(folder)]) == 0
+    assert capsys.readouterr() == (f"created {where}\n{next_line}", "")
+    assert main(["create", str(folder)]) == 0
+    assert capsys.readouterr() == (f"{where} is there already, and is the same\n{next_line}", "")
+    assert main(["worker", str(folder), "--n-trials", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[0] == "0 of 1 trials are finished"
+    assert main(["worker", str(folder), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["status", str(folder)]) == 0
+    assert "2 of 2 finished" in capsys.readouterr().out
+    write_study(folder, rewards=ONE, n_trials=2, seed=1)
+    assert main(["create", str(folder)]) == main(["worker", str(folder)]) == 2
+    for line in capsys.readouterr().err.splitlines():
+        assert line.startswith("vaeopt: name: study 'tiny' was started with other settings: ")
+
+
 def test_without_a_feasible_trial_best_says_so_with_status_3(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ from tests.study.tiny import untouched as untouched
 from tests.study.tiny import write_study
 from vaeopt.study.optimize import create, work
 from vaeopt.study.pareto import finished
+from vaeopt.study.storage import closed
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S)
@@ -57,18 +57,19 @@ def test_the_recipe_of_a_server_works(
 
     def bash(text: str) -> None:
         text = text.replace("$(hostname)", "localhost").replace("5433", port)
-        done = subprocess.run(  # noqa: S603
-            [BASH, "-euo", "pipefail"],
-            input=text,
-            text=True,
-            cwd=home,
-            env=environment,
-            stdout=subprocess.DEVNULL,  # the server keeps it open
-            stderr=(home / "said").open("w"),
-            timeout=120,
-            check=False,
-            **who,
-        )
+        with (home / "said").open("w") as said:
+            done = subprocess.run(  # noqa: S603
+                [BASH, "-euo", "pipefail"],
+                input=text,
+                text=True,
+                cwd=home,
+                env=environment,
+                stdout=subprocess.DEVNULL,  # the server keeps it open
+                stderr=said,
+                timeout=120,
+                check=False,
+                **who,
+            )
         assert done.returncode == 0, (home / "said").read_text()
 
     once, later, backup = _recipe()
@@ -85,14 +86,14 @@ def test_the_recipe_of_a_server_works(
         folder = write_study(tmp_path, n_trials=2)
         assert create(folder, storage=url)[1]
         bash(backup.splitlines()[0])
-        _closed(work(folder, storage=url))
+        work(folder, storage=url)
         bash(stop)
         bash(start)
         bash(backup.splitlines()[1])
         study, made = create(folder, storage=url)
         assert not made
         assert not finished(study), "as it was when it was saved"
-        _closed(study)
+        closed(study._storage)
         monkeypatch.setenv("PGPASSFILE", os.devnull)
         with pytest.raises(Exception, match="password"):
             create(folder, storage=url)
@@ -102,8 +103,3 @@ def test_the_recipe_of_a_server_works(
 
 def _recipe() -> list[str]:
     return [block for block in BLOCKS if re.search(r"^(export PGDATA|pg_)", block, flags=re.M)]
-
-
-def _closed(study: Any) -> None:
-    study._storage.remove_session()
-    study._storage._backend.engine.dispose()

@@ -64,3 +64,15 @@ def test_nothing_is_shown_where_nothing_is_wanted(
         shown.epoch(80, 100, 3.0)
         shown.trial_done(study, study.trials[0])
     assert capsys.readouterr() == ("", "")
+
+
+def test_trials_of_other_processes_move_the_bar(
+    study: optuna.Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with terminal() as shown:
+        shown.started(study, SESSION, 4)
+        for _ in range(3):
+            study.add_trial(create_trial(value=2.0))
+        shown.trial_done(study, study.trials[1])
+    assert "4/4" in capsys.readouterr().err

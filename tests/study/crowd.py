@@ -9,9 +9,8 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-import optuna
 import torch
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.study.access import load_study
 from vaeopt.study.attributes import SEED_NUMBER, WORKER
@@ -19,6 +18,7 @@ from vaeopt.study.file import open_study
 from vaeopt.study.optimize import create, work
 from vaeopt.study.records import restore
 from vaeopt.study.session import prepare
+from vaeopt.study.storage import closed
 
 __all__ = ["Crowd", "crowd"]
 
@@ -31,7 +31,7 @@ _processes.set_forkserver_preload([__name__])
 class Crowd:
     """What came of a study that many processes joined at the same moment."""
 
-    study: optuna.Study
+    trials: list[FrozenTrial]
     errors: list[str]
     """what ended a process"""
     seconds: float
@@ -79,10 +79,11 @@ def crowd(folder: Path, workers: int, storage: str | None = None, **words: Any) 
             process.kill()
     study = load_study(folder, storage=storage)
     trials = study.get_trials(deepcopy=False)
+    closed(study._storage)
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     numbers = Counter(trial.user_attrs[SEED_NUMBER] for trial in done)
     return Crowd(
-        study=study,
+        trials=trials,
         errors=[error for error, _, _ in told if error is not None],
         seconds=max(end for *_, end in told) - min(began for _, began, _ in told),
         by_worker=sorted(Counter(trial.user_attrs[WORKER] for trial in done).values()),
@@ -93,7 +94,7 @@ def crowd(folder: Path, workers: int, storage: str | None = None, **words: Any) 
     )
 
 
-def _files_lost(folder: Path, done: list[optuna.trial.FrozenTrial]) -> int:
+def _files_lost(folder: Path, done: list[FrozenTrial]) -> int:
     session = prepare(open_study(folder))
     lost = 0
     for trial in done:

@@ -21,9 +21,9 @@ def sound(seen: Crowd, finished: int) -> None:
     assert seen.errors == []
     assert seen.finished == finished
     assert (seen.repeated, seen.unfinished, seen.files_lost) == (0, 0, 0)
-    numbers = sorted(t.user_attrs[SEED_NUMBER] for t in seen.study.trials)
+    numbers = sorted(t.user_attrs[SEED_NUMBER] for t in seen.trials)
     assert numbers == list(range(len(numbers)))
-    assert {t.state for t in seen.study.trials} == {TrialState.COMPLETE}
+    assert {t.state for t in seen.trials} == {TrialState.COMPLETE}
 
 
 def test_eight_processes_on_sqlite_end_with_exactly_n_trials(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_eight_processes_try_every_point_once(kind: str, tmp_path: Path) -> None
     folder = write_study(tmp_path, rewards=ONE, sampler=f'"{kind}"', search=GRID, n_trials=50)
     seen = crowd(folder, 8)
     sound(seen, 12)
-    assert len({parameters for parameters, _ in points(seen.study.trials)}) == 12
+    assert len({parameters for parameters, _ in points(seen.trials)}) == 12
 
 
 def test_batches_of_several_processes_never_go_beyond_n(tmp_path: Path) -> None:
@@ -61,4 +61,4 @@ def test_eight_processes_on_postgresql_try_every_point_once(
     folder = write_study(tmp_path, rewards=ONE, sampler='"grid"', search=GRID, n_trials=50)
     seen = crowd(folder, 8, postgres_url)
     sound(seen, 12)
-    assert len({parameters for parameters, _ in points(seen.study.trials)}) == 12
+    assert len({parameters for parameters, _ in points(seen.trials)}) == 12

@@ -27,7 +27,9 @@ from vaeopt.study.file import open_study
 from vaeopt.study.liveness import worker_name
 from vaeopt.study.optimize import optimize
 from vaeopt.study.storage import load_study
+from vaeopt.study.storage.cached import CachedStorage
 
+TWO_POINTS = '"vae.invariances" = { choices = [[], ["rotation"]] }'
 WRITES = ("_create_new_trial", "set_trial_state_values", "set_trial_user_attr")
 
 
@@ -52,6 +54,7 @@ def _optimize_until_killed(folder: Path, at: int) -> bool:
     with pytest.MonkeyPatch.context() as patch:
         for name in WRITES:
             patch.setattr(RDBStorage, name, dying(getattr(RDBStorage, name)))
+        patch.setattr(CachedStorage, "set_attributes", dying(CachedStorage.set_attributes))
         patch.setattr(loop, "resumable", lambda study: contextlib.nullcontext())
         for module in (ask, draw, points, resume):  # a process number that was used before
             patch.setattr(module, "worker_name", lambda: f"{host}:{pid}:1")
@@ -62,18 +65,31 @@ def _optimize_until_killed(folder: Path, at: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("kind", "at_once"), [("tpe", 1), ("nsga2", 3)])
+# As many trials as there may be: repeats are averaged, and refused after the third.
+TWICE = {"search": TWO_POINTS, "optuna": 'duplicates = "replicate"'}
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_once", "space"),
+    [
+        ("tpe", 1, {"search": REAL}),
+        ("nsga2", 3, {"search": REAL}),
+        ("tpe", 1, TWICE),
+    ],
+    ids=["tpe", "nsga2 at once", "replicate"],
+)
 def test_a_study_that_was_killed_between_two_writes_ends_as_one_that_was_not(
     kind: str,
     at_once: int,
+    space: dict[str, str],
     tmp_path: Path,
     quick_loop: Loop,  # noqa: F811
 ) -> None:
-    pieces = {"search": REAL, "sampler": SAMPLERS[kind], "n_trials": 6, "at_once": at_once}
+    pieces = {"sampler": SAMPLERS[kind], "n_trials": 6, "at_once": at_once, **space}
     begun = write_study(tmp_path / "begun", **pieces)
     optimize(begun, n_trials=3)
     whole = _history(optimize(Path(shutil.copytree(begun, tmp_path / "whole"))))
-    for at in range(15):  # three trials are told after 15 or more
+    for at in range(12):  # three trials are told after 12 or more
         cut = Path(shutil.copytree(begun, tmp_path / f"cut-{at}"))
         assert _optimize_until_killed(cut, at)
         study = optimize(cut)

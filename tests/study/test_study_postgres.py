@@ -66,7 +66,12 @@ def test_a_study_goes_on_while_its_server_is_restarted(tmp_path: Path) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=3)
     with running() as server:
         url = server.database()
-        restarted = threading.Timer(1.0, server.start)
+
+        def restart() -> None:
+            time.sleep(1)
+            server.start()
+
+        restarted = threading.Thread(target=restart)
 
         def away() -> None:
             server.stop()

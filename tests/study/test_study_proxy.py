@@ -4,15 +4,13 @@ import socket
 import threading
 from pathlib import Path
 
-import optuna
 import pytest
-from optuna.trial import TrialState
 
 from tests.study.tiny import ONE, write_study
 from vaeopt.cli import main
 from vaeopt.core.errors import StudyError
 from vaeopt.study.access import load_study
-from vaeopt.study.optimize import create, optimize
+from vaeopt.study.optimize import create, optimize, work
 from vaeopt.study.proxy import serve
 
 
@@ -41,19 +39,17 @@ def test_a_client_reads_and_writes_the_study_behind_the_proxy(tmp_path: Path, po
     server.start()
     try:
         assert up.wait(60)
-        with pytest.warns(optuna.exceptions.ExperimentalWarning):
-            client = optuna.storages.GrpcStorageProxy(host="127.0.0.1", port=port)
-        seen = optuna.load_study(study_name=study.study_name, storage=client)
-        assert [trial.params for trial in seen.trials] == [trial.params for trial in study.trials]
-        seen.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
-        client.remove_session()
-        with pytest.raises(StudyError, match="is a proxy itself"):
-            serve(client, host="127.0.0.1", port=port, ready=ready)
+        url = f"grpc://127.0.0.1:{port}"
+        seen = work(folder, storage=url, n_trials=2)
+        assert [trial.params for trial in seen.trials[:1]] == [study.trials[0].params]
+        assert create(folder, storage=url)[1] is False
+        with pytest.raises(StudyError, match="the storage is a proxy itself"):
+            serve(seen._storage, host="127.0.0.1", port=port, ready=ready)
     finally:
         end.set()
         server.join(60)
     assert told == [(f"grpc://127.0.0.1:{port}", False)]
-    assert [trial.state.name for trial in load_study(folder).trials] == ["COMPLETE", "FAIL"]
+    assert [trial.state.name for trial in load_study(folder).trials] == ["COMPLETE"] * 2
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])  # noqa: S104

@@ -144,6 +144,31 @@ def test_ctrl_c_stops_all_workers_and_the_study_goes_on(tmp_path: Path) -> None:
     assert points(study.trials) == points(whole.trials)
 
 
+def test_a_second_ctrl_c_kills_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=4)
+    killed: list[int] = []
+    kill = subprocess.Popen.kill
+
+    class Impatient(Shown):
+        def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None:
+            monkeypatch.setattr(subprocess.Popen, "terminate", self.again)
+            raise KeyboardInterrupt
+
+        def again(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    def noted(process: subprocess.Popen[bytes]) -> None:
+        killed.append(process.pid)
+        kill(process)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", noted)
+    with pytest.raises(KeyboardInterrupt):
+        optimize(folder, workers=2, progress=Impatient())
+    assert len(killed) >= 1
+    assert not any(psutil.pid_exists(pid) for pid in killed), "and none is left as a zombie"
+    assert len(finished(optimize(folder))) == 4
+
+
 def test_no_worker_outlives_the_process_that_started_it(tmp_path: Path) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=10_000)
     secret = f"sqlite:///{tmp_path}/p4ssword.db"

@@ -32,7 +32,6 @@ def serve(url: str, artefacts: Artefacts, *, host: str, port: int) -> int:
     """
     from optuna_dashboard import wsgi
 
-    artefacts.prepare()
     app = wsgi(
         storage=open_storage(url),
         artifact_store=artefacts,

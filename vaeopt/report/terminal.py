@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from tqdm import tqdm
 
 from vaeopt.study.access import metric_names, spans
@@ -63,8 +63,9 @@ class Terminal:
             return
         text = _best_so_far(study)
         if self._interactive:
-            self._bar.set_postfix_str(text)
-            self._bar.update(1 if trial.state == TrialState.COMPLETE else 0)
+            self._bar.set_postfix_str(text, refresh=False)
+            done = min(len(finished(study)), self._bar.total)  # those of other processes count
+            self._bar.update(done - self._bar.n)
         else:
             state = trial.state.name.lower()
             print(f"trial {trial.number} {state}; {text}", file=sys.stderr, flush=True)

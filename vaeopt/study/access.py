@@ -12,7 +12,7 @@ from vaeopt.study.artefacts import Artefacts
 from vaeopt.study.attributes import FAILURE, WORKER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.guard import accepted_lines
-from vaeopt.study.liveness import alive, shown_worker, worker_name
+from vaeopt.study.liveness import alive, worker_name
 from vaeopt.study.pareto import front, margin, pick
 from vaeopt.study.progress import Progress
 from vaeopt.study.records import restore, scores_in, without_files
@@ -163,7 +163,7 @@ def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = Non
         f"trials    {len(complete)} of {wanted} finished, {collapsed} collapsed, "
         f"{failed} failed or interrupted, {len(running)} running",
     ]
-    lines += worker_lines(running, study) or ["workers   none"]
+    lines += worker_lines(study, running) or ["workers   none"]
     repeats = sum(len(mean_of(t)) > 1 for t in complete)
     if repeats:
         lines.append(f"repeats   {repeats} trained parameters again; their values are means")
@@ -182,14 +182,15 @@ def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = Non
     return lines
 
 
-def worker_lines(running: Sequence[FrozenTrial], study: optuna.Study) -> list[str]:
+def worker_lines(study: optuna.Study, running: Sequence[FrozenTrial]) -> list[str]:
     """Which processes run these trials, since when, and whether they are still there."""
     of: dict[str, list[FrozenTrial]] = {}
     for trial in running:
         of.setdefault(trial.user_attrs.get(WORKER, ""), []).append(trial)
     lines = []
     for name, own in of.items():
-        where = shown_worker(name) or "unknown"
+        place, pid, _ = name.rsplit(":", 2) if name else ("", "", "")
+        where = f"{place.split('~')[0]}:{pid}" if name else "unknown"
         began = min(trial.datetime_start for trial in own if trial.datetime_start)
         here = name == worker_name() or alive(own[0], study)
         lines.append(

@@ -18,8 +18,8 @@ from optuna.exceptions import StorageInternalError
 from vaeopt.core.errors import StudyError
 from vaeopt.study.bucket import Bucket
 from vaeopt.study.file import StudyFile
+from vaeopt.study.liveness import worker_alive, worker_name
 from vaeopt.study.places import place_of
-from vaeopt.study.process import worker_alive, worker_name
 
 __all__ = ["Artefacts", "artefacts_of"]
 
@@ -46,19 +46,19 @@ class Artefacts:
     def prepare(self) -> None:
         """Look whether files can be kept, and sweep what killed processes had half written.
 
+        Nothing is made yet.
+
         Raises:
             StudyError: the folder or the bucket cannot be used.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        there = next(place for place in (self.folder, *self.folder.parents) if place.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK)):
             raise StudyError(
-                f"folder {str(self.folder)!r} cannot be made: {error.strerror}",
+                f"{str(there)!r} is not a folder that can be written to",
                 setting="optuna.artefacts",
-                remedy="choose a folder that can be written to",
-            ) from error
+                remedy="choose another one",
+            )
         for left in self.folder.glob(f"{_UNFINISHED}*"):
-            # Not those of another machine, of which this one knows nothing.
             if worker_alive(left.name.removeprefix(_UNFINISHED).rpartition("-")[0]) is False:
                 shutil.rmtree(left, ignore_errors=True)
         if self.bucket is not None:
@@ -68,7 +68,7 @@ class Artefacts:
     def unfinished(self) -> Iterator[Path]:
         """A folder for files that are still written; gone at the end, whatever happens."""
         folder = self.folder / f"{_UNFINISHED}{worker_name()}-{uuid.uuid4().hex[:8]}"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True)  # the folder itself, too
         try:
             yield folder
         finally:

@@ -52,7 +52,7 @@ def room(study: optuna.Study, total: int) -> int:
     """How many trials may still be started, so that ``total`` are finished in the end."""
     taken = sum(
         trial.state == TrialState.COMPLETE
-        or (trial.state == TrialState.RUNNING and runs(trial, study))
+        or (trial.state == TrialState.RUNNING and runs(study, trial))
         for trial in study.get_trials(deepcopy=False)
     )
     return max(0, total - taken)

@@ -13,11 +13,11 @@ from sqlalchemy.engine import URL
 
 from vaeopt.core.errors import StudyError
 from vaeopt.study.artefacts import Artefacts, artefacts_of
-from vaeopt.study.attributes import IDENTITY, INTERRUPTED, WORKER
+from vaeopt.study.attributes import IDENTITY, INTERRUPTED
 from vaeopt.study.confirm import CONFIRMS
 from vaeopt.study.disk import room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
-from vaeopt.study.liveness import alive, worker_name
+from vaeopt.study.points import runs
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.records import FILES
 from vaeopt.study.rescore import RESCORES
@@ -155,14 +155,13 @@ def _companions(source: optuna.Study) -> list[optuna.Study]:
 Held = Sequence[tuple[optuna.Study, list[FrozenTrial]]]
 
 
-def _runs(trial: FrozenTrial) -> bool:
-    mine = trial.user_attrs.get(WORKER) == worker_name()
-    return trial.state == TrialState.RUNNING and (mine or alive(trial))
-
-
 def _check_at_rest(held: Held) -> None:
     for study, trials in held:
-        running = [trial.number for trial in trials if _runs(trial)]
+        running = [
+            trial.number
+            for trial in trials
+            if trial.state == TrialState.RUNNING and runs(study, trial)
+        ]
         if running:
             numbers = ", ".join(map(str, running[:6]))
             raise StudyError(

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vaeopt.core.errors import StudyError, VaeoptError
+from vaeopt.core.errors import StudyError
 
 __all__ = ["NoRoomError", "room_on_disk"]
 
@@ -32,7 +32,7 @@ def room_on_disk() -> Iterator[None]:
     """
     try:
         yield
-    except VaeoptError:
+    except NoRoomError:
         raise
     except Exception as error:
         reason = _reason(error)

@@ -14,9 +14,17 @@ from optuna.trial import FrozenTrial, TrialState
 from vaeopt.core.seeds import derive
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.liveness import worker_name
-from vaeopt.study.points import Taken, least_tried, most_trainings, point_of
+from vaeopt.study.points import (
+    Taken,
+    at,
+    least_tried,
+    most_trainings,
+    parameters,
+    point_of,
+    takers,
+)
 from vaeopt.study.session import Session
-from vaeopt.study.storage import exclusive, together
+from vaeopt.study.storage import exclusive, set_attributes
 
 __all__ = ["ALONE", "Numbered"]
 
@@ -58,10 +66,9 @@ class Numbered(BaseSampler):
         if self._batch != ALONE:
             signed[BATCH] = list(self._batch)
         signed[SEED_NUMBER] = number  # last: from here on the trial is run again if it is cut off
-        with together(study._storage):
-            for key, value in signed.items():
-                study._storage.set_trial_user_attr(trial._trial_id, key, value)
-                trial.set_user_attr(key, value)  # what is held of it in memory
+        set_attributes(study._storage, trial._trial_id, signed)
+        for key, value in signed.items():
+            trial.set_user_attr(key, value)  # what is held of it in memory
         self._number = number
         self._sampler = self._made("sampler")
         self._sampler.before_trial(study, trial)
@@ -105,16 +112,24 @@ class Numbered(BaseSampler):
             return drawn
         return self._free(study, trial, taken, fixed) or drawn
 
-    def _taken_now(self, study: optuna.Study, trial: FrozenTrial) -> Taken:
+    def _taken_now(self, study: optuna.Study, trial: FrozenTrial) -> list[FrozenTrial]:
+        """Trials whose points are taken; none is added before the parameters are stored."""
         self._alone.enter_context(exclusive(study._storage))
-        return Taken.by(study, self._session, but=trial.number)
+        found = takers(study)
+        return [other for other in found if other.number != trial.number]
 
-    def _often(self, taken: Taken, params: dict[str, Any]) -> int:
-        point = point_of(params, self._session.space.distributions)
-        return 0 if point is None else taken.counts.get(point, 0)
+    def _often(self, taken: Sequence[FrozenTrial], params: dict[str, Any]) -> int:
+        space = self._session.space.distributions
+        point = point_of(params, space)
+        assert point is not None  # all are drawn or fixed
+        return sum(at(parameters(other), point, space) for other in taken)
 
     def _free(
-        self, study: optuna.Study, trial: FrozenTrial, taken: Taken, fixed: dict[str, Any]
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        taken: Sequence[FrozenTrial],
+        fixed: dict[str, Any],
     ) -> dict[str, Any]:
         """By chance a point that nobody has tried, or one of those tried least.
 
@@ -130,7 +145,8 @@ class Numbered(BaseSampler):
         if grid is None:
             return {}
         rng = np.random.default_rng(seed)
-        return least_tried(taken, space.distributions, grid, fixed, rng)
+        counted = Taken.by(taken, self._session)
+        return least_tried(counted, space.distributions, grid, fixed, rng)
 
     def sample_independent(
         self,

@@ -1,22 +1,26 @@
 """Which process runs a trial, and whether it is still there."""
 
 import logging
+import os
+import socket
 import threading
 import time
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
 from types import TracebackType
 
 import optuna
+import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.study.attributes import BEAT, WORKER
-from vaeopt.study.process import place, shown_worker, worker_alive, worker_name
 from vaeopt.study.storage import backend_of
 from vaeopt.study.storage.relational import Relational
 
-__all__ = ["Pulse", "alive", "shown_worker", "worker_alive", "worker_name"]
+__all__ = ["Pulse", "alive", "worker_alive", "worker_name"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +31,26 @@ GRACE_S = 300.0
 
 # A trial without a worker's name died between being asked for and being signed for.
 _SIGNING = timedelta(seconds=30)
+
+
+def worker_name(pid: int | None = None) -> str:
+    """``place:pid:start`` of this or another process here; the start tells a reused number apart.
+
+    The place is the host, its boot and its table of processes: neither a reboot nor a container
+    with the same name and numbers passes for this one.
+    """
+    pid = os.getpid() if pid is None else pid
+    return f"{_place()}:{pid}:{psutil.Process(pid).create_time():.0f}"
+
+
+@cache
+def _place() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+        table = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # not Linux
+        return socket.gethostname()
+    return f"{socket.gethostname()}~{boot}~{table}"
 
 
 def alive(trial: FrozenTrial, study: optuna.Study | None = None) -> bool:
@@ -50,8 +74,21 @@ def alive(trial: FrozenTrial, study: optuna.Study | None = None) -> bool:
     return not _silent(study, trial)
 
 
+def worker_alive(name: str) -> bool | None:
+    """Whether the process that took a trial is still there; None where it cannot be seen."""
+    place, pid, start = name.rsplit(":", 2)
+    if place not in (_place(), socket.gethostname()):
+        return None
+    try:
+        process = psutil.Process(int(pid))
+        ended = process.status() == psutil.STATUS_ZOMBIE  # nobody has asked yet how it ended
+        return not ended and abs(process.create_time() - float(start)) < 2
+    except psutil.Error:
+        return False
+
+
 def _before_reboot(name: str) -> bool:
-    was, now = (where.split("~") for where in (name.rsplit(":", 2)[0], place()))
+    was, now = (place.split("~") for place in (name.rsplit(":", 2)[0], _place()))
     return len(was) == len(now) == 3 and was[0] == now[0] and was[1] != now[1]
 
 

@@ -118,11 +118,13 @@ def create(
     file.folder.mkdir(parents=True, exist_ok=True)  # of settings made in Python
     with quiet_optuna():
         try:
-            load_study(file, storage)
+            closed(load_study(file, storage)._storage)
             made = False
         except StudyError:  # none is there, or else it is refused again
             made = True
-        return create_or_load(session, storage_url(file, storage)), made
+        optuna_study = create_or_load(session, storage_url(file, storage))
+        closed(optuna_study._storage)
+        return optuna_study, made
 
 
 def work(
@@ -148,13 +150,13 @@ def work(
     file = _with(open_study(study, folder=folder), trials_at_once)
     with quiet_optuna(), room_on_disk():
         optuna_study = load_study(file, storage)
+        session = prepare(file)
+        session.artefacts.prepare()
+        check_same(optuna_study, session, accept=accept, asks=True)
+        resolve_devices(file.settings.workflow)  # now, not in the first trial
+        total, limit = _ends(file, n_trials, timeout_s)
+        show: Progress = progress or Silent()
         with _worked_on(optuna_study):
-            session = prepare(file)
-            session.artefacts.prepare()
-            check_same(optuna_study, session, accept=accept, asks=True)
-            resolve_devices(file.settings.workflow)  # now, not in the first trial
-            total, limit = _ends(file, n_trials, timeout_s)
-            show: Progress = progress or Silent()
             show.started(optuna_study, session, total)
             _record_at_once(optuna_study, session, show)
             _Here(optuna_study, session, total, limit, show, wait=False).until_done()

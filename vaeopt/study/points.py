@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,19 +23,21 @@ from vaeopt.study.session import Session
 __all__ = [
     "Point",
     "Taken",
+    "at",
     "exhausted",
     "least_tried",
     "most_trainings",
     "parameters",
     "point_of",
     "runs",
+    "takers",
 ]
 
 Point = tuple[int | float | str, ...]
 """place of every parameter among its values, or the value where there are endlessly many"""
 
 
-def runs(trial: FrozenTrial, study: optuna.Study) -> bool:
+def runs(study: optuna.Study, trial: FrozenTrial) -> bool:
     """Whether a process that lives has the trial, this one included."""
     return trial.user_attrs.get(WORKER) == worker_name() or alive(trial, study)
 
@@ -56,6 +58,16 @@ def point_of(
     if not distributions.keys() <= params.keys():
         return None
     return tuple(_place(distribution, params[name]) for name, distribution in distributions.items())
+
+
+def at(
+    params: Mapping[str, Any], point: Point, distributions: Mapping[str, BaseDistribution]
+) -> bool:
+    """Whether these are the parameters of a point; ends at the first that differs."""
+    return all(
+        name in params and _place(distribution, params[name]) == place
+        for (name, distribution), place in zip(distributions.items(), point, strict=True)
+    )
 
 
 def _place(distribution: BaseDistribution, value: Any) -> int | float | str:
@@ -101,24 +113,11 @@ class Taken:
     """trials that are about to draw a point"""
 
     @classmethod
-    def by(
-        cls, study: optuna.Study, session: Session, *, but: int = -1, dead: bool = True
-    ) -> "Taken":
-        """Count the trials.
-
-        Args:
-            study: of the session.
-            session: tells the space.
-            but: number of a trial that does not count.
-            dead: whether trials count whose process is gone; they will be run again.
-        """
-        trials = study.get_trials(deepcopy=False)
-        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    def by(cls, trials: Iterable[FrozenTrial], session: Session) -> "Taken":
+        """Count these trials (see :func:`takers`)."""
         counts: Counter[Point] = Counter()
         undecided = 0
         for trial in trials:
-            if trial.number == but or not _takes(trial, study, retried, dead):
-                continue
             point = point_of(parameters(trial), session.space.distributions)
             if point is not None:
                 counts[point] += 1
@@ -127,12 +126,24 @@ class Taken:
         return cls(counts, undecided)
 
 
-def _takes(trial: FrozenTrial, study: optuna.Study, retried: set[int | None], dead: bool) -> bool:
+def takers(study: optuna.Study, *, dead: bool = True) -> Iterator[FrozenTrial]:
+    """Of all trials of a study those that have tried a point, try one, or will.
+
+    Args:
+        study: of the trials.
+        dead: whether trials count whose process is gone; they will be run again.
+    """
+    trials = study.get_trials(deepcopy=False)
+    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    return (trial for trial in trials if _takes(study, trial, retried, dead))
+
+
+def _takes(study: optuna.Study, trial: FrozenTrial, retried: set[int | None], dead: bool) -> bool:
     attributes = trial.user_attrs
     if trial.state == TrialState.WAITING:
         return _is_wanted(trial)
     if trial.state == TrialState.RUNNING:
-        return (dead and SEED_NUMBER in attributes) or runs(trial, study)
+        return (dead and SEED_NUMBER in attributes) or runs(study, trial)
     if attributes.get(INTERRUPTED, False):  # until it is queued again
         return dead and trial.number not in retried and SEED_NUMBER in attributes
     return True  # a point that fails would fail again
@@ -154,9 +165,12 @@ def exhausted(study: optuna.Study, session: Session, *, dead: bool = False) -> b
     most, n_points = most_trainings(session), session.space.n_points
     if most is None or n_points is None:
         return False
-    if any(map(_is_wanted, study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))):
+    trials = study.get_trials(deepcopy=False)
+    if len(trials) < most * n_points:
         return False
-    taken = Taken.by(study, session, dead=dead)
+    if any(trial.state == TrialState.WAITING and _is_wanted(trial) for trial in trials):
+        return False
+    taken = Taken.by(takers(study, dead=dead), session)
     used = sum(
         min(count, most)
         for point, count in taken.counts.items()

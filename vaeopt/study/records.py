@@ -27,6 +27,7 @@ from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.artefacts import Artefacts
 from vaeopt.study.attributes import FAILURE, IDENTITY, REPEAT, SEED_NUMBER
 from vaeopt.study.session import Session
+from vaeopt.study.storage import set_attributes
 from vaeopt.workflow import Score, Workflow, gpus_of, load_run, primitives, save_run
 from vaeopt.workflow.artefacts import ARRAYS
 
@@ -90,18 +91,22 @@ def attach(
     scores: Mapping[str, Score | None],
 ) -> None:
     """Record all that is needed to recompute any score of the run without training."""
-    for name, artifact_id in files.ids.items():
-        # As optuna.artifacts.upload_artifact would: the file is there already.
-        meta = ArtifactMeta(artifact_id, name, "application/octet-stream", None)
-        trial.storage.set_trial_system_attr(
-            trial._trial_id, f"{ARTIFACTS_ATTR_PREFIX}{artifact_id}", json.dumps(asdict(meta))
-        )
-    trial.set_user_attr(_SETTINGS, workflow.to_table())
-    trial.set_user_attr(_PRIMITIVES, primitives(run))
-    trial.set_user_attr(_SCORES, {name: score and asdict(score) for name, score in scores.items()})
-    trial.set_user_attr(_ENVIRONMENT, environment(workflow))
-    trial.set_user_attr(_BYTES, dict(files.sizes))
-    trial.set_user_attr(FILES, dict(files.ids))
+    # As optuna.artifacts.upload_artifact would: the files are there already.
+    kind = "application/octet-stream"
+    metas = [ArtifactMeta(artifact_id, name, kind, None) for name, artifact_id in files.ids.items()]
+    set_attributes(
+        trial.storage,
+        trial._trial_id,
+        {
+            _SETTINGS: workflow.to_table(),
+            _PRIMITIVES: primitives(run),
+            _SCORES: {name: score and asdict(score) for name, score in scores.items()},
+            _ENVIRONMENT: environment(workflow),
+            _BYTES: dict(files.sizes),
+            FILES: dict(files.ids),
+        },
+        {f"{ARTIFACTS_ATTR_PREFIX}{m.artifact_id}": json.dumps(asdict(m)) for m in metas},
+    )
 
 
 def record_failure(trial: Trial, error: BaseException) -> None:

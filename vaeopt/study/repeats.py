@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.study.attributes import REPEAT
-from vaeopt.study.points import point_of
+from vaeopt.study.points import at, point_of
 from vaeopt.study.session import Session
 from vaeopt.workflow import Score
 
@@ -67,11 +67,8 @@ def average(
     if session.file.settings.optuna.duplicates != "replicate" or not distributions:
         return list(values), margin
     point = point_of(trial.params, distributions)
-    earlier = [
-        other
-        for other in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if point_of(other.params, distributions) == point
-    ]
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    earlier = [t for t in complete if point is not None and at(t.params, point, distributions)]
     if not earlier:
         return list(values), margin
     columns = list(zip(*map(own_values, earlier), values, strict=True))

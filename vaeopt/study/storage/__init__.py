@@ -2,6 +2,7 @@
 
 from vaeopt.study.storage.away import StorageError
 from vaeopt.study.storage.backends import closed, open_storage
+from vaeopt.study.storage.cached import set_attributes
 from vaeopt.study.storage.exclusive import backend_of, exclusive
 from vaeopt.study.storage.opening import create_or_load, load_study
 from vaeopt.study.storage.together import together
@@ -15,6 +16,7 @@ __all__ = [
     "exclusive",
     "load_study",
     "open_storage",
+    "set_attributes",
     "shown_url",
     "storage_url",
     "together",

@@ -11,7 +11,6 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy
-from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages.journal import JournalStorage
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vaeopt.core.errors import StudyError
 from vaeopt.study.storage import sqlite
 from vaeopt.study.storage.away import reason_of
+from vaeopt.study.storage.cached import CachedStorage
 from vaeopt.study.storage.exclusive import backend_of, exclusive_engine, exclusive_file
 from vaeopt.study.storage.journal import JournalFile
 from vaeopt.study.storage.relational import Relational
@@ -80,9 +80,18 @@ def _database(url: URL, create: bool) -> BaseStorage:
         if url.get_backend_name() == "postgresql":
             engine["connect_args"] = _POSTGRES
             engine["pool_events"] = [(_greet, "connect")]
-    return _CachedStorage(
+        if not create and not _holds_tables(url, engine.get("connect_args", {})):
+            return optuna.storages.InMemoryStorage()  # nothing is there, and nothing is made
+    return CachedStorage(
         Relational(url.render_as_string(hide_password=False), engine, create=create)
     )
+
+
+def _holds_tables(url: URL, connect_args: dict[str, Any]) -> bool:
+    """Whether Optuna has made its tables; asked of an empty database, it fails without a reason."""
+    unpooled = sqlalchemy.pool.NullPool
+    engine = sqlalchemy.create_engine(url, poolclass=unpooled, connect_args=connect_args)
+    return sqlalchemy.inspect(engine).has_table("studies")
 
 
 # A server that vanishes without a word is noticed after a minute, on both sides.
