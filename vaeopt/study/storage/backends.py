@@ -107,20 +107,25 @@ def _greet(connection: Any, record: object) -> None:
     connection.commit()
 
 
-def _journal(url: URL, create: bool) -> BaseStorage:
-    path = Path(url.database or "")
+def _journal_path(url: URL) -> Path:
     if not url.database or url.host:
         raise StudyError(
             "a journal needs a file", setting=SETTING, remedy="write journal:///folder/file.log"
         )
+    path = Path(url.database).resolve()
     if not path.parent.is_dir():
         raise StudyError(
             f"folder {str(path.parent)!r} of the storage does not exist", setting=SETTING
         )
+    return path
+
+
+def _journal(url: URL, create: bool) -> BaseStorage:
+    path = _journal_path(url)
     if not create and not path.exists():
         return optuna.storages.InMemoryStorage()  # nothing is there, and nothing is made
     try:
-        return JournalStorage(JournalFile(path.resolve()))
+        return JournalStorage(JournalFile(path))
     except ValueError as error:
         raise StudyError(f"{str(path)!r} is not a journal of Optuna", setting=SETTING) from error
 
@@ -147,7 +152,7 @@ def creating(url: str) -> Iterator[None]:
     if parsed.drivername == "grpc":
         yield
     elif parsed.drivername == "journal":
-        with exclusive_file(Path(f"{Path(parsed.database or '').resolve()}.exclusive")):
+        with exclusive_file(Path(f"{_journal_path(parsed)}.exclusive")):
             yield
     else:
         with _refused(url):
