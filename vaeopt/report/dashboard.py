@@ -45,7 +45,8 @@ def serve(url: str, artefacts: Artefacts, *, host: str, port: int) -> int:
     with server:
         if not _loopback(host):
             print(
-                "warning: everybody who reaches this address can change and delete the study",
+                "vaeopt: warning: everybody who reaches this address can change and delete the "
+                "study",
                 file=sys.stderr,
             )
         print(

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy
 from optuna.storages.journal import JournalStorage
 from sqlalchemy.engine import URL
@@ -49,13 +50,17 @@ def open_storage(url: str, *, create: bool = False) -> BaseStorage:
 def _refused(url: str) -> Iterator[None]:
     try:
         yield
-    except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
+    except (StorageInternalError, SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
         # RuntimeError: tables of another version of Optuna. No cause: drivers may show the URL.
         raise StudyError(
-            f"storage {shown_url(url)} cannot be opened: {reason_of(error)}",
+            f"storage {shown_url(url)} cannot be opened: {reason_of(_cause(error))}",
             setting=SETTING,
             remedy="check the URL, its driver and that the server runs",
         ) from None
+
+
+def _cause(error: BaseException) -> BaseException:
+    return error.__cause__ or error if isinstance(error, StorageInternalError) else error
 
 
 def _database(url: URL, create: bool) -> BaseStorage:
@@ -102,20 +107,25 @@ def _greet(connection: Any, record: object) -> None:
     connection.commit()
 
 
-def _journal(url: URL, create: bool) -> BaseStorage:
-    path = Path(url.database or "")
+def _journal_path(url: URL) -> Path:
     if not url.database or url.host:
         raise StudyError(
             "a journal needs a file", setting=SETTING, remedy="write journal:///folder/file.log"
         )
+    path = Path(url.database).resolve()
     if not path.parent.is_dir():
         raise StudyError(
             f"folder {str(path.parent)!r} of the storage does not exist", setting=SETTING
         )
+    return path
+
+
+def _journal(url: URL, create: bool) -> BaseStorage:
+    path = _journal_path(url)
     if not create and not path.exists():
         return optuna.storages.InMemoryStorage()  # nothing is there, and nothing is made
     try:
-        return JournalStorage(JournalFile(path.resolve()))
+        return JournalStorage(JournalFile(path))
     except ValueError as error:
         raise StudyError(f"{str(path)!r} is not a journal of Optuna", setting=SETTING) from error
 
@@ -142,7 +152,7 @@ def creating(url: str) -> Iterator[None]:
     if parsed.drivername == "grpc":
         yield
     elif parsed.drivername == "journal":
-        with exclusive_file(Path(f"{Path(parsed.database or '').resolve()}.exclusive")):
+        with exclusive_file(Path(f"{_journal_path(parsed)}.exclusive")):
             yield
     else:
         with _refused(url):
