@@ -135,7 +135,9 @@ def test_a_study_is_created_once_and_joined_by_workers(
     write_study(folder, rewards=ONE, n_trials=2, seed=1)
     assert main(["create", str(folder)]) == main(["worker", str(folder)]) == 2
     for line in capsys.readouterr().err.splitlines():
-        assert line.startswith("vaeopt: name: study 'tiny' was started with other settings: ")
+        assert line.startswith(
+            ("vaeopt: name: study 'tiny' was started with other", "vaeopt: seed:")
+        )
 
 
 def test_without_a_feasible_trial_best_says_so_with_status_3(

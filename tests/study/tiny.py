@@ -94,11 +94,19 @@ def write_study(folder: Path, **pieces: Any) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, to see whether something was written."""
+    """Every file below a folder, to see whether something was written.
+
+    Without what SQLite keeps beside its file for as long as somebody in this process reads it.
+    """
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
         for path in sorted(folder.rglob("*"))
+        if not path.name.endswith("-shm") and not (path.name.endswith("-wal") and _empty(path))
     }
+
+
+def _empty(path: Path) -> bool:
+    return path.stat().st_size == 0
 
 
 Direction = Literal["minimize", "maximize"]
