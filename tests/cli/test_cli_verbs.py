@@ -59,6 +59,7 @@ def test_from_a_new_study_to_a_replay(
         out, err = capsys.readouterr()
         assert err == ""
         assert out.splitlines()[-1].startswith(last or "")
+    assert main(["status", "mine"]) == 0  # closes what this process has open, too
     assert sorted(p.name for p in Path("mine").iterdir()) == [
         "artefacts",
         "image.npy",
@@ -135,9 +136,7 @@ def test_a_study_is_created_once_and_joined_by_workers(
     write_study(folder, rewards=ONE, n_trials=2, seed=1)
     assert main(["create", str(folder)]) == main(["worker", str(folder)]) == 2
     for line in capsys.readouterr().err.splitlines():
-        assert line.startswith(
-            ("vaeopt: name: study 'tiny' was started with other", "vaeopt: seed:")
-        )
+        assert line.startswith(("vaeopt: name: study 'tiny' was started", "vaeopt: seed: was 0"))
 
 
 def test_without_a_feasible_trial_best_says_so_with_status_3(

@@ -96,17 +96,15 @@ def write_study(folder: Path, **pieces: Any) -> Path:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, to see whether something was written.
 
-    Without what SQLite keeps beside its file for as long as somebody in this process reads it.
+    SQLite itself writes to what it shares between the processes that read a database, and leaves
+    an empty log.
     """
-    return {
+    found = {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
         for path in sorted(folder.rglob("*"))
-        if not path.name.endswith("-shm") and not (path.name.endswith("-wal") and _empty(path))
+        if not path.name.endswith("-shm")
     }
-
-
-def _empty(path: Path) -> bool:
-    return path.stat().st_size == 0
+    return {name: held for name, held in found.items() if held or not name.endswith("-wal")}
 
 
 Direction = Literal["minimize", "maximize"]
