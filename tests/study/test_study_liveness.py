@@ -11,8 +11,9 @@ from tests.study.tiny import ONE, Halt, write_study
 from vaeopt.study import liveness
 from vaeopt.study.attributes import BEAT, INTERRUPTED, WORKER
 from vaeopt.study.file import open_study
-from vaeopt.study.liveness import Pulse, alive, worker_alive, worker_name
+from vaeopt.study.liveness import Pulse, alive
 from vaeopt.study.optimize import optimize
+from vaeopt.study.process import worker_alive, worker_name
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import backend_of, create_or_load, load_study, open_storage
 from vaeopt.study.storage.relational import Relational

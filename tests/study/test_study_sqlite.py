@@ -92,7 +92,7 @@ def test_this_file_system_has_a_name(tmp_path: Path) -> None:
 @pytest.fixture
 def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     # Root may write anywhere, so the tests cannot take the permission away.
-    monkeypatch.setattr(sqlite.os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr("vaeopt.study.storage.sqlite.os.access", lambda path, mode: mode != os.W_OK)
 
 
 @pytest.mark.usefixtures("read_only")
@@ -144,7 +144,7 @@ def test_a_study_with_other_directions_or_trials_is_not_adopted(kind: str, tmp_p
         end = "db" if kind == "sqlite" else "log"
         url = f"{kind}:///{tmp_path}/{number}.{end}"
         study = optuna.create_study(
-            study_name="tiny", storage=open_storage(url, create=True), direction=direction
+            study_name="tiny", storage=open_storage(url, create=True), directions=[direction]
         )
         for _ in range(trials):
             study.ask()
