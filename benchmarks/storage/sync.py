@@ -1,8 +1,8 @@
 """What does SQLite's setting ``synchronous`` cost a trial, and what does a power cut take?
 
 With a write-ahead log, NORMAL never damages a database, but a power cut takes the commits that were
-not synced yet, finished trials too; FULL syncs every commit. OFF is here for comparison only: it
-may damage a database. One process; the settings take turns. Writes benchmarks/results/sync.json.
+not synced yet, finished trials too; FULL syncs every commit. OFF, which may damage a database, is
+here for comparison. One process; the settings take turns. Writes benchmarks/results/sync.json.
 
     python -m benchmarks.storage.sync
 """

@@ -59,8 +59,7 @@ def test_from_a_new_study_to_a_replay(
         out, err = capsys.readouterr()
         assert err == ""
         assert out.splitlines()[-1].startswith(last or "")
-    assert main(["status", "mine"]) == 0  # closes what this process has open, too
-    assert sorted(p.name for p in Path("mine").iterdir()) == [
+    assert [name for name in contents(Path("mine")) if "/" not in name] == [
         "artefacts",
         "image.npy",
         "mine.db",

@@ -145,7 +145,7 @@ def test_a_study_with_other_directions_or_trials_is_not_adopted(kind: str, tmp_p
         end = "db" if kind == "sqlite" else "log"
         url = f"{kind}:///{tmp_path}/{number}.{end}"
         study = optuna.create_study(
-            study_name="tiny", storage=open_storage(url, create=True), direction=direction
+            study_name="tiny", storage=open_storage(url, create=True), directions=[direction]
         )
         for _ in range(trials):
             study.ask()
