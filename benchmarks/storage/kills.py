@@ -60,6 +60,24 @@ def storm(kind: str, at_once: int, kills: int, seed: int) -> dict[str, Any]:
     }
 
 
+def beside(kills: int, seed: int) -> dict[str, Any]:
+    """Kills of one of four processes that share studies on SQLite."""
+    found = Storm(np.random.default_rng(seed))
+    with tempfile.TemporaryDirectory() as place:
+        while found.kills < kills:
+            study = write_study(
+                Path(place) / f"study-{found.studies}",
+                search=REAL,
+                sampler=SAMPLERS["tpe"],
+                n_trials=24,
+                seed=seed + found.studies,
+            )
+            found.strike_some(study, workers=4, longest_s=1.5, kills=min(25, kills - found.kills))
+    table = asdict(found)
+    table.pop("rng")
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50, help="of every row")
@@ -78,7 +96,17 @@ def main() -> None:
                 f" {row['repeated']:>9} {row['identical']:>6} of {row['studies']}",
                 flush=True,
             )
-            RESULTS.write_text(json.dumps({"n_trials": N_TRIALS, "rows": rows}, indent=1) + "\n")
+            _write({"n_trials": N_TRIALS, "rows": rows})
+    crowd = beside(arguments.kills, arguments.seed)
+    print(
+        f"4 processes, {crowd['kills']} kills, {crowd['studies']} studies: lost {crowd['lost']}, "
+        f"repeated {crowd['repeated']}, short {crowd['short']}, beyond {crowd['beyond']}"
+    )
+    _write({"n_trials": N_TRIALS, "rows": rows, "four_processes": crowd})
+
+
+def _write(found: dict[str, Any]) -> None:
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
