@@ -23,6 +23,7 @@ VERBS = [
     "report",
     "export",
     "replay",
+    "copy",
     "dashboard",
     "proxy",
     "kinds",

@@ -59,7 +59,7 @@ def test_from_a_new_study_to_a_replay(
         out, err = capsys.readouterr()
         assert err == ""
         assert out.splitlines()[-1].startswith(last or "")
-    assert sorted(p.name for p in Path("mine").iterdir()) == [
+    assert [name for name in contents(Path("mine")) if "/" not in name] == [
         "artefacts",
         "image.npy",
         "mine.db",
@@ -135,7 +135,7 @@ def test_a_study_is_created_once_and_joined_by_workers(
     write_study(folder, rewards=ONE, n_trials=2, seed=1)
     assert main(["create", str(folder)]) == main(["worker", str(folder)]) == 2
     for line in capsys.readouterr().err.splitlines():
-        assert line.startswith("vaeopt: name: study 'tiny' was started with other settings: ")
+        assert line.startswith(("vaeopt: name: study 'tiny' was started", "vaeopt: seed: was 0"))
 
 
 def test_without_a_feasible_trial_best_says_so_with_status_3(

@@ -160,7 +160,7 @@ def test_nothing_is_written_where_the_files_of_the_best_trial_are_gone(
     for path in (finished_copy / "artefacts").iterdir():
         path.unlink()
     before = contents(finished_copy)
-    with pytest.raises(StudyError, match="put the artefacts folder back"):
+    with pytest.raises(StudyError, match="put the artefacts back"):
         page_of(finished_copy, finished_copy / "report")
     assert contents(finished_copy) == before
 

@@ -211,7 +211,7 @@ def test_a_trial_whose_process_is_gone_is_run_again_in_the_copy(
             optimize(folder, progress=Halt(0, die))
     assert load_study(open_study(folder)).trials[2].state == TrialState.RUNNING
     target = _url(tmp_path / "copy.db")
-    monkeypatch.setattr(module, "_runs", lambda trial: False)  # this process is not gone
+    monkeypatch.setattr(module, "runs", lambda *_: False)  # this process is not gone
     copy(folder, to=target)
     cut_off = load_study(open_study(folder), target).trials[2]
     assert cut_off.state == TrialState.FAIL

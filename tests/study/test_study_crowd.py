@@ -6,6 +6,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.study.crowd import Crowd, crowd
+from tests.study.test_study_batches import REAL
 from tests.study.tiny import ONE, points, write_study
 from vaeopt.study.attributes import SEED_NUMBER
 
@@ -27,7 +28,7 @@ def sound(seen: Crowd, finished: int) -> None:
 
 
 def test_eight_processes_on_sqlite_end_with_exactly_n_trials(tmp_path: Path) -> None:
-    folder = write_study(tmp_path, rewards=ONE, sampler='{ kind = "tpe" }', n_trials=N)
+    folder = write_study(tmp_path, rewards=ONE, search=REAL, sampler='"tpe"', n_trials=N)
     seen = crowd(folder, 8)
     sound(seen, N)
     assert len(seen.by_worker) > 1, "they shared the work"
@@ -49,7 +50,7 @@ def test_batches_of_several_processes_never_go_beyond_n(tmp_path: Path) -> None:
 def test_eight_processes_on_postgresql_end_with_exactly_n_trials(
     tmp_path: Path, postgres_url: str
 ) -> None:
-    folder = write_study(tmp_path, rewards=ONE, sampler='{ kind = "tpe" }', n_trials=N)
+    folder = write_study(tmp_path, rewards=ONE, search=REAL, sampler='"tpe"', n_trials=N)
     seen = crowd(folder, 8, postgres_url)
     sound(seen, N)
     assert len(seen.by_worker) > 1, "they shared the work"

@@ -123,5 +123,5 @@ def test_the_setting_may_not_change_while_a_study_goes_on(tmp_path: Path, old: b
     if old:
         _forget_the_setting(study)
     changed = _study(tmp_path, stops=True)
-    with pytest.raises(StudyError, match=r"workflow.stop_collapsed \(was False, is True\)"):
+    with pytest.raises(StudyError, match=r"workflow.stop_collapsed: was false, is true"):
         optimize(changed)

@@ -15,7 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.study.tiny import ONE, write_study
+from tests.study.tiny import ONE, Direction, write_study
 from vaeopt.core.errors import StudyError
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
@@ -140,7 +140,8 @@ def test_a_study_whose_creation_was_cut_off_is_adopted(kind: str, tmp_path: Path
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_study_with_other_directions_or_trials_is_not_adopted(kind: str, tmp_path: Path) -> None:
     folder = write_study(tmp_path, rewards=ONE)
-    for number, (direction, trials) in enumerate([("maximize", 0), ("minimize", 1)]):
+    aims: list[tuple[Direction, int]] = [("maximize", 0), ("minimize", 1)]
+    for number, (direction, trials) in enumerate(aims):
         end = "db" if kind == "sqlite" else "log"
         url = f"{kind}:///{tmp_path}/{number}.{end}"
         study = optuna.create_study(

@@ -94,11 +94,17 @@ def write_study(folder: Path, **pieces: Any) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, to see whether something was written."""
-    return {
+    """Every file below a folder, to see whether something was written.
+
+    SQLite itself writes to what it shares between the processes that read a database, and leaves
+    an empty log.
+    """
+    found = {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
         for path in sorted(folder.rglob("*"))
+        if not path.name.endswith("-shm")
     }
+    return {name: held for name, held in found.items() if held or not name.endswith("-wal")}
 
 
 Direction = Literal["minimize", "maximize"]

@@ -42,7 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be written to
         complain(str(error))
         return 2
+    finally:
+        _close_storages()
     return status
+
+
+def _close_storages() -> None:
+    """A study that nobody works on is one file."""
+    storages = sys.modules.get("vaeopt.study.storage.backends")  # as far as a verb has needed them
+    if storages is not None:
+        storages.all_closed()
 
 
 def _keep_freed_memory() -> None:

@@ -7,13 +7,12 @@ sent from a thread of its own and leaves the folder when it has arrived.
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from optuna.artifacts.exceptions import ArtifactNotFound
-from optuna.exceptions import StorageInternalError
 
 from vaeopt.core.errors import StudyError
 from vaeopt.study.bucket import Bucket
@@ -89,14 +88,18 @@ class Artefacts:
         return ids
 
     @contextmanager
-    def kept_if_told(self) -> Iterator[None]:
-        """What was taken inside is removed if the block fails: no trial names it."""
+    def kept_if_told(self, told: Callable[[], bool]) -> Iterator[None]:
+        """What was taken inside is removed if the block fails: no trial names it.
+
+        Args:
+            told: whether a trial names it all the same, or nobody knows.
+        """
         self._taken.clear()
         try:
             yield
-        except StorageInternalError:  # a connection was lost: who knows what is stored
-            raise
         except Exception:
+            if told():
+                raise
             for path in self._taken:
                 path.unlink(missing_ok=True)
             raise

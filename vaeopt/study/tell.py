@@ -51,7 +51,7 @@ def tell(
         return _fail(study, trial, error)
 
     def store() -> None:
-        with room_on_disk(), session.artefacts.kept_if_told():
+        with room_on_disk(), session.artefacts.kept_if_told(lambda: _may_be_told(study, trial)):
             files = keep_files(run, session.artefacts)
             # Under the lock, as another process may tell the same parameters, and whole: a sampler
             # must not see it half-done.
@@ -76,6 +76,13 @@ def tell(
     except Exception as error:
         return _fail(study, trial, error)
     return None
+
+
+def _may_be_told(study: optuna.Study, trial: Trial) -> bool:
+    try:
+        return _told(study, trial)
+    except StorageInternalError:
+        return True
 
 
 def _told(study: optuna.Study, trial: Trial) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import optuna
 import sqlalchemy
@@ -24,7 +25,9 @@ from vaeopt.study.storage.journal import JournalFile
 from vaeopt.study.storage.relational import Relational
 from vaeopt.study.storage.urls import SETTING, parsed_url, shown_url, sqlite_path
 
-__all__ = ["closed", "creating", "open_storage"]
+__all__ = ["all_closed", "closed", "creating", "open_storage"]
+
+_opened: "WeakSet[BaseStorage]" = WeakSet()
 
 CONNECT_S = 10
 _GRPC_PORT = 13000
@@ -43,7 +46,9 @@ def open_storage(url: str, *, create: bool = False) -> BaseStorage:
     parsed = parsed_url(url)
     opened = _KINDS.get(parsed.drivername, _database)
     with _refused(url):
-        return opened(parsed, create)
+        storage = opened(parsed, create)
+    _opened.add(storage)
+    return storage
 
 
 @contextmanager
@@ -167,6 +172,12 @@ def creating(url: str) -> Iterator[None]:
                 yield
         finally:
             engine.dispose()
+
+
+def all_closed() -> None:
+    """Close whatever this process has open, at the end of a verb."""
+    for storage in list(_opened):
+        closed(storage)
 
 
 def closed(storage: BaseStorage) -> None:
