@@ -172,7 +172,7 @@ def test_a_trial_whose_files_are_cut_short_is_refused(finished_copy: Path) -> No
     for path in (finished_copy / "artefacts").iterdir():
         path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(
-        StudyError, match="the files of trial 0 in .* are damaged; put the artefacts"
+        StudyError, match=r"the files of trial 0 in .* are damaged; put the artefacts"
     ):
         vo.load_trial(finished_copy, 0)
 
