@@ -171,7 +171,9 @@ def test_a_trial_without_its_files_is_refused(finished_copy: Path) -> None:
 def test_a_trial_whose_files_are_cut_short_is_refused(finished_copy: Path) -> None:
     for path in (finished_copy / "artefacts").iterdir():
         path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(StudyError, match=r"files of trial 0 in .* are damaged; put the"):
+    with pytest.raises(
+        StudyError, match=r"the files of trial 0 in .* are damaged; put the artefacts"
+    ):
         vo.load_trial(finished_copy, 0)
 
 
