@@ -4,7 +4,7 @@ With a write-ahead log, NORMAL never damages a database, but a power cut takes t
 not synced yet, finished trials too; FULL syncs every commit. OFF, which may damage a database, is
 here for comparison. One process; the settings take turns. Writes benchmarks/results/sync.json.
 
-    python -m benchmarks.storage.sync
+    python benchmarks/storage/sync.py
 """
 
 import json
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from writers import fsync_ms  # beside this one
 
-from benchmarks.storage.writers import fsync_ms
 from vaeopt.study.storage import open_storage, sqlite
 
 RESULTS = Path(__file__).parents[1] / "results" / "sync.json"

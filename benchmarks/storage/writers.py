@@ -5,7 +5,7 @@ first trials that wait, then new ones. Storages: SQLite as Optuna opens it, with
 with a write-ahead log, with each way to sync; as vaeopt opens it, with its lock; PostgreSQL; a
 journal; a gRPC proxy before PostgreSQL. Writes benchmarks/results/writers.json.
 
-    python -m benchmarks.storage.writers --processes 1 2 4 8 --trials 100
+    python benchmarks/storage/writers.py --processes 1 2 4 8 --trials 100
 """
 
 import argparse
@@ -27,7 +27,9 @@ import sqlalchemy
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import TrialState
 
-from tests.postgres import running
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.postgres import running  # the folder of the project is on the path now
 from vaeopt.study.storage import exclusive, open_storage
 
 RESULTS = Path(__file__).parents[1] / "results" / "writers.json"
