@@ -229,3 +229,16 @@ def test_a_lock_within_a_lock_is_the_same_one(tmp_path: Path) -> None:
         first, second = open_storage(url, create=True), open_storage(url)
         with exclusive(first), exclusive(second), exclusive(first):
             assert optuna.get_all_study_names(second) == []
+
+
+def test_tables_that_were_half_made_are_made_whole(tmp_path: Path) -> None:
+    whole = write_study(tmp_path / "whole", rewards=ONE, n_trials=1)
+    optimize(whole)
+    with closing(sqlite3.connect(whole / "tiny.db")) as db:
+        made = [row for (row,) in db.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")]
+    for count in range(1, len(made)):
+        folder = write_study(tmp_path / str(count), rewards=ONE, n_trials=1)
+        with closing(sqlite3.connect(folder / "tiny.db")) as db:
+            for statement in made[:count]:
+                db.execute(statement)
+        assert len(optimize(folder).trials) == 1, f"killed behind {count} tables and indices"

@@ -111,7 +111,7 @@ def _copy(*paths: Path) -> Path:
 
 
 def holds_tables(path: Path) -> bool:
-    """Whether a SQLite file exists and holds tables of Optuna.
+    """Whether a SQLite file exists and holds all tables of Optuna.
 
     Optuna adds its tables to any database that it is pointed at and leaves an empty file where
     there was none: look first.
@@ -135,7 +135,7 @@ def holds_tables(path: Path) -> bool:
             setting=SETTING,
             remedy="choose another file",
         )
-    return bool(tables)
+    return "alembic_version" in tables  # the last one: without it a process was killed over them
 
 
 def holds_study(path: Path, name: str) -> bool:
