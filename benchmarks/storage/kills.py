@@ -1,6 +1,6 @@
 """Does a study that is killed again and again end as one that never was?
 
-    python benchmarks/storage/kills.py [--kills 50] [--seed 0]
+    python benchmarks/storage/kills.py [--kills 50] [--seed 0] [--samplers tpe ...]
 
 For every sampler, one trial and three trials at once: a process of its own runs a study, gets
 SIGKILL at a random instant, and another one goes on, until the study is finished; the next study
@@ -82,10 +82,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50, help="of every row")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samplers", nargs="*", default=list(SAMPLERS), help="others stay")
     arguments = parser.parse_args()
-    rows = []
+    held = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    rows = [row for row in held if row["sampler"] not in arguments.samplers]
     print("sampler      at once  kills  in a trial  studies  lost  files lost  repeated  identical")
-    for kind in SAMPLERS:
+    for kind in arguments.samplers:
         for at_once in (1, 3):
             row = storm(kind, at_once, arguments.kills, arguments.seed)
             rows.append(row)

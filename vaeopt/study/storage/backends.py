@@ -96,7 +96,7 @@ def _holds_tables(url: URL, connect_args: dict[str, Any]) -> bool:
     """Whether Optuna has made its tables; asked of an empty database, it fails without a reason."""
     unpooled = sqlalchemy.pool.NullPool
     engine = sqlalchemy.create_engine(url, poolclass=unpooled, connect_args=connect_args)
-    return sqlalchemy.inspect(engine).has_table("studies")
+    return sqlalchemy.inspect(engine).has_table("alembic_version")
 
 
 # A server that vanishes without a word is noticed after a minute, on both sides.
