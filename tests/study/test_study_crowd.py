@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -9,6 +10,8 @@ from tests.study.crowd import Crowd, crowd
 from tests.study.test_study_batches import REAL
 from tests.study.tiny import ONE, points, write_study
 from vaeopt.study.attributes import SEED_NUMBER
+from vaeopt.study.confirm import confirm
+from vaeopt.study.optimize import optimize
 
 N = 20
 GRID = """\
@@ -63,3 +66,17 @@ def test_eight_processes_on_postgresql_try_every_point_once(
     seen = crowd(folder, 8, postgres_url)
     sound(seen, 12)
     assert len({parameters for parameters, _ in points(seen.trials)}) == 12
+
+
+def test_a_process_that_confirms_at_the_same_moment_finds_the_study_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=1)
+    optimize(folder)
+    first = confirm(folder, seeds=1)
+    # The other one has looked before this one has made it.
+    names = optuna.get_all_study_names
+    monkeypatch.setattr(
+        optuna, "get_all_study_names", lambda storage: [n for n in names(storage) if n == "tiny"]
+    )
+    assert confirm(folder, seeds=1) == first

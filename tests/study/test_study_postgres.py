@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psycopg
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from tests.postgres import PASSWORD, Postgres, running
-from tests.study.tiny import ONE, Halt, write_study
+from tests.study.tiny import ONE, Halt, points, write_study
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
 from vaeopt.study.session import prepare
@@ -97,6 +100,50 @@ def test_a_server_that_stays_away_ends_the_study_in_one_line(
         server.start()
         states = [trial.state.name for trial in optimize(folder, storage=url).trials]
     assert sorted(states) == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT trials.",
+        "INSERT INTO trials ",
+        "INSERT INTO trial_params ",
+        "UPDATE trials ",
+        "SELECT pg_advisory_lock",
+        "SELECT pg_advisory_unlock",
+    ],
+)
+@pytest.mark.parametrize("duplicates", ["allow", "replicate"])
+def test_a_study_goes_on_wherever_its_connection_is_cut(
+    duplicates: str, statement: str, tmp_path: Path, postgres: Postgres
+) -> None:
+    pieces: dict[str, Any] = {"rewards": ONE, "optuna": f'duplicates = "{duplicates}"'}
+    whole = optimize(write_study(tmp_path / "whole", **pieces)).trials
+    url, cuts, wanted = postgres.database(), 0, False
+
+    def begin() -> None:  # the second trial is training
+        nonlocal wanted
+        wanted = True
+
+    def cut(connection: Any, cursor: Any, asked: str, *ignored: object) -> None:
+        nonlocal cuts, wanted
+        if not (wanted and asked.startswith(statement)):
+            return
+        wanted, cuts = False, cuts + 1
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'vaeopt' AND datname = current_database()"
+            )
+
+    event.listen(Engine, "before_cursor_execute", cut)
+    try:
+        folder = write_study(tmp_path / "cut", **pieces)
+        study = optimize(folder, storage=url, progress=Halt(1, begin))
+    finally:
+        event.remove(Engine, "before_cursor_execute", cut)
+    assert cuts == 1
+    assert points(study.trials) == points(whole)
 
 
 def _holds(url: str, ready: Any) -> None:

@@ -5,13 +5,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from optuna.storages._grpc.server import make_server
 
-from tests.study.tiny import ONE, write_study
+from tests.study.tiny import ONE, Halt, write_study
 from vaeopt.cli import main
 from vaeopt.core.errors import StudyError
 from vaeopt.study.access import load_study
+from vaeopt.study.file import open_study
 from vaeopt.study.optimize import create, optimize, work
 from vaeopt.study.proxy import serve
+from vaeopt.study.storage import open_storage, storage_url
 
 
 @pytest.fixture
@@ -50,6 +53,30 @@ def test_a_client_reads_and_writes_the_study_behind_the_proxy(tmp_path: Path, po
         server.join(60)
     assert told == [(f"grpc://127.0.0.1:{port}", False)]
     assert [trial.state.name for trial in load_study(folder).trials] == ["COMPLETE"] * 2
+
+
+def test_a_study_goes_on_while_its_proxy_is_restarted(tmp_path: Path, port: int) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=3)
+    create(folder)
+    url = storage_url(open_study(folder))
+    servers = []
+
+    def start() -> None:
+        servers.append(make_server(open_storage(url), "127.0.0.1", port))
+        servers[-1].start()
+
+    def away() -> None:
+        servers[0].stop(grace=0).wait()
+        threading.Timer(2, start).start()
+
+    start()
+
+    try:
+        work(folder, storage=f"grpc://127.0.0.1:{port}", progress=Halt(1, away))
+    finally:
+        servers[-1].stop(grace=0).wait()
+    assert len(servers) == 2
+    assert [t.state.name for t in load_study(folder).trials] == ["COMPLETE"] * 3
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])  # noqa: S104

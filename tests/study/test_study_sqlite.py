@@ -21,6 +21,7 @@ from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import create_or_load, exclusive, load_study, open_storage, sqlite
+from vaeopt.study.storage import journal as journal_module
 from vaeopt.study.storage.journal import JournalFile
 
 
@@ -207,6 +208,25 @@ def test_a_full_disk_leaves_no_half_of_a_line(
     assert (tmp_path / "x.log").read_bytes() == whole
     journal.append_logs([{"op_code": 2}])
     assert [log["op_code"] for log in journal.read_logs(0)] == [0, 2]
+
+
+def test_a_process_that_was_paused_within_a_write_takes_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused, other = JournalFile(tmp_path / "x.log"), JournalFile(tmp_path / "x.log")
+    other._held.grace_period = 1
+    ends = journal_module._end_of_lines
+
+    def pause(file: Any) -> int:
+        end = ends(file)
+        monkeypatch.undo()
+        other.append_logs([{"op_code": 0}, {"op_code": 1}])  # waits, and takes over
+        return end
+
+    monkeypatch.setattr(journal_module, "_end_of_lines", pause)
+    paused.append_logs([{"op_code": 2}])
+    other.append_logs([{"op_code": 3}])
+    assert [log["op_code"] for log in other.read_logs(0)] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

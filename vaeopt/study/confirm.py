@@ -37,7 +37,7 @@ from vaeopt.study.replay import retrain
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import load_study
+from vaeopt.study.storage import exclusive, load_study
 from vaeopt.study.tell import Outcome, tell
 from vaeopt.workflow import Workflow, device_settings, resolve_devices
 
@@ -88,7 +88,8 @@ def confirm(
         session = prepare(file)
         check_same(source, session)
         resolve_devices(file.settings.workflow)  # now, not in the first training
-        again = _second_study(source, session)
+        with exclusive(source._storage):  # another process may confirm at the same moment
+            again = _second_study(source, session)
         requeue_interrupted(again, ())  # ends trainings whose process is gone
         session.artefacts.prepare()
         note = (lambda line: None) if progress is None else progress.note
@@ -121,7 +122,12 @@ def _second_study(source: optuna.Study, session: Session) -> optuna.Study:
     """The study of the re-trainings, created now or checked to belong to the search."""
     name, storage = f"{source.study_name}-confirm", source._storage
     if name not in optuna.get_all_study_names(storage):
-        optuna.create_study(study_name=name, storage=storage, directions=source.directions)
+        optuna.create_study(
+            study_name=name,
+            storage=storage,
+            directions=source.directions,
+            load_if_exists=True,  # behind gRPC there is no lock
+        )
     study = optuna.load_study(study_name=name, storage=storage)
     held = study.user_attrs
     blank = not (study.trials or held.keys() & {CONFIRMS, IDENTITY})  # new, or cut off when made
@@ -197,7 +203,8 @@ def _train_missing(
     for leader, index in missing:
         if (leader.number, index) in _taken(again):
             continue  # another process has it, or has done it in the meantime
-        trial = _claim(again, leader, index)
+        with exclusive(again._storage):
+            trial = _claim(again, leader, index)
         if trial is None:
             continue
         _train(again, session, leader, trial, show)

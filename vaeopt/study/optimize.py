@@ -25,7 +25,7 @@ from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import closed, create_or_load, load_study, storage_url
+from vaeopt.study.storage import again_if_lost, closed, create_or_load, load_study, storage_url
 from vaeopt.study.tell import Outcome, tell
 from vaeopt.study.workers import Crew
 from vaeopt.workflow import (
@@ -223,7 +223,7 @@ class _Here:
             while len(finished(self.study)) < self.total:
                 if self.limit_s is not None and time.monotonic() - start >= self.limit_s:
                     return
-                if not self._batch(sent) and not self._more_may_come():
+                if not again_if_lost(lambda: self._batch(sent)) and not self._more_may_come():
                     return
 
     def _batch(self, sent: Callable[[FrozenTrial], None]) -> bool:

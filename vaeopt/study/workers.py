@@ -30,7 +30,7 @@ from vaeopt.study.process import worker_name
 from vaeopt.study.progress import Progress
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import Session
-from vaeopt.study.storage import storage_url
+from vaeopt.study.storage import again_if_lost, storage_url
 
 __all__ = ["Crew"]
 
@@ -232,7 +232,7 @@ class _Watch:
         self._shown = {t.number for t in self._trials() if t.state.is_finished()}
         while True:
             gone = self.crew.ended()
-            requeue_interrupted(self.study, self.session.space.distributions)
+            again_if_lost(self._requeue)
             self._tell()
             for worker in gone:
                 self._take_leave(worker)
@@ -242,6 +242,9 @@ class _Watch:
             elif not self.crew.alive and self._done():
                 return
             time.sleep(_POLL_S)
+
+    def _requeue(self) -> None:
+        requeue_interrupted(self.study, self.session.space.distributions)
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)

@@ -1,6 +1,6 @@
 """The Optuna storage of a study: where it is, opening it, and who may write next."""
 
-from vaeopt.study.storage.away import StorageError
+from vaeopt.study.storage.away import LostError, StorageError, again_if_lost
 from vaeopt.study.storage.backends import closed, open_storage
 from vaeopt.study.storage.cached import set_attributes
 from vaeopt.study.storage.exclusive import backend_of, exclusive
@@ -9,7 +9,9 @@ from vaeopt.study.storage.together import together
 from vaeopt.study.storage.urls import shown_url, storage_url
 
 __all__ = [
+    "LostError",
     "StorageError",
+    "again_if_lost",
     "backend_of",
     "closed",
     "create_or_load",

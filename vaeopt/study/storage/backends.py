@@ -11,7 +11,7 @@ from weakref import WeakSet
 import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, GrpcStorageProxy
+from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalStorage
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -140,9 +140,11 @@ def _grpc(url: URL, create: bool) -> BaseStorage:
         raise StudyError(
             "grpc:// needs grpcio", setting=SETTING, remedy='pip install "vaeopt[cluster]"'
         )
+    from vaeopt.study.storage.grpc import PatientProxy
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        proxy = GrpcStorageProxy(host=url.host or "localhost", port=url.port or _GRPC_PORT)
+        proxy = PatientProxy(host=url.host or "localhost", port=url.port or _GRPC_PORT)
     proxy.wait_server_ready(timeout=CONNECT_S)
     return proxy
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages.journal import JournalStorage
@@ -17,7 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from vaeopt.core.errors import StudyError
-from vaeopt.study.storage.away import away
+from vaeopt.study.storage.away import LostError, away
 from vaeopt.study.storage.journal import JournalFile
 
 __all__ = ["backend_of", "exclusive", "exclusive_engine", "exclusive_file"]
@@ -135,7 +134,10 @@ def _advisory(connection: Connection, sessions: Any) -> Iterator[None]:
         yield
         # The connection may have been lost and made anew within the block, without the lock.
         if _ask(connection, "SELECT pg_advisory_unlock(:key)") is False:
-            raise StorageInternalError("the lock of the study was lost with its connection")
+            raise LostError(
+                "the lock of the study was lost with its connection",
+                remedy="run the same command again",
+            )
     except BaseException:
         connection.invalidate()
         raise

@@ -2,12 +2,13 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.storages.journal._file import get_lock_file
 
 __all__ = ["JournalFile"]
 
@@ -27,17 +28,31 @@ class JournalFile(JournalFileBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write lines at the end, without the half of one that may be there."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        with get_lock_file(self._held), Path(self.path).open("r+b", buffering=0) as file:
+        # At the end, wherever that is by then: a process that was paused under its lock for longer
+        # than others wait may not write over what they have written since.
+        with self._locked(), Path(self.path).open("a+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
             end = _end_of_lines(file)
-            file.seek(end)
-            file.truncate()
+            if end < size:
+                file.truncate(end)
+            written = 0
             try:
-                while lines:
-                    lines = lines[file.write(lines) :]
+                while written < len(lines):
+                    written += file.write(lines[written:])
                 os.fsync(file.fileno())
             except OSError:  # a full disk: no half of a line stays
-                file.truncate(end)
+                if file.seek(0, os.SEEK_END) == end + written:
+                    file.truncate(end)
                 raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._held.acquire()
+        try:
+            yield
+        finally:
+            with suppress(RuntimeError):  # another process has taken this one for dead
+                self._held.release()
 
 
 def _end_of_lines(file: FileIO) -> int:

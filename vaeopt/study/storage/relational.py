@@ -12,10 +12,11 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import TrialState
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
-from vaeopt.study.storage.away import StorageError, away
+from vaeopt.study.storage.away import StorageError, away, was_lost
 from vaeopt.study.storage.exclusive import exclusive
+from vaeopt.study.storage.together import is_shared
 
 __all__ = ["Relational"]
 
@@ -53,7 +54,8 @@ class Relational(RDBStorage):
 
     A connection that was lost while nothing was asked of it is made anew; while the server is away,
     everything waits for it. What was asked for in the moment of the loss is asked for again where
-    the answer is the same, but not under a lock, which went with the connection.
+    the answer is the same, but neither under a lock nor within a
+    transaction, which went with the connection: then whoever wanted it does all of it again.
     """
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any], *, create: bool) -> None:
@@ -103,7 +105,7 @@ class Relational(RDBStorage):
         try:
             return tell()
         except StorageInternalError as error:
-            if _lost(error):  # after it was written, or before?
+            if was_lost(error.__cause__):  # after it was written, or before?
                 there = RDBStorage.get_trial(self, trial_id)
                 if there.state == state and there.values == (values and list(values)):
                     return True
@@ -129,17 +131,13 @@ class Relational(RDBStorage):
         except StorageError:
             raise
         except StorageInternalError as error:
-            locked = self.scoped_session().bind is not self.engine
-            if again and _lost(error) and not locked:
+            session = self.scoped_session()
+            alone = session.bind is self.engine and not is_shared(session)
+            if again and was_lost(error.__cause__) and alone:
                 return self._ask(call, again=False)
-            if isinstance(error.__cause__, DBAPIError):
+            if isinstance(error.__cause__, DBAPIError | PendingRollbackError):
                 raise away(self.engine, error.__cause__) from error
             raise
-
-
-def _lost(error: StorageInternalError) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, DBAPIError) and cause.connection_invalidated
 
 
 def _asked(name: str, again: bool) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb.storage import _create_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-__all__ = ["rdb_of", "together"]
+__all__ = ["is_shared", "rdb_of", "together"]
 
 
 @contextmanager
@@ -54,6 +54,11 @@ def rdb_of(storage: BaseStorage) -> RDBStorage | None:
     """The database behind Optuna's cache; None for other storages."""
     inner = storage._backend if isinstance(storage, _CachedStorage) else storage
     return inner if isinstance(inner, RDBStorage) else None
+
+
+def is_shared(session: Any) -> bool:
+    """Whether a session of a storage belongs to a :func:`together`."""
+    return isinstance(session, _Shared)
 
 
 class _Sessions:
