@@ -392,6 +392,7 @@ WORDS = [
         "best s --weights a=1 --order-by a",
         ("argument --order-by: not allowed with argument --weights; see 'vaeopt best --help'",),
     ),
+    Bad("unknown change", "optimize s --accept foo", ("--accept: 'foo' cannot be accepted; ",)),
     Bad("unknown family", "kinds rewards", ("no family 'rewards'; did you mean 'reward'?",)),
     Bad("no output", "export s", ("the following arguments are required: --out; see",)),
 ]

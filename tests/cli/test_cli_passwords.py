@@ -110,6 +110,16 @@ def test_passwords_are_masked_where_they_stand(text: str) -> None:
     assert "***" in masked(text)
 
 
+@pytest.mark.parametrize("words", ["optimize s --workers", "status s"])
+def test_a_url_in_the_wrong_place_shows_no_password(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words.split(), "postgresql://me:0wn-S3cret@host/x"])
+    assert "://me:***@host/x" in (shown := capsys.readouterr().err), shown
+    assert "0wn-S3cret" not in shown
+
+
 def test_what_is_no_password_stays() -> None:
     for text in ("sqlite:///a:b@c.db", "http://127.0.0.1:8080/dashboard/", "me@host: 3 of 4"):
         assert masked(text) == text

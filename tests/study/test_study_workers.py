@@ -111,6 +111,14 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_run_again(tmp_path: P
     assert not any(t.user_attrs[WORKER] == worker_name() for t in study.trials)
 
 
+def test_workers_say_that_the_search_space_is_used_up(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, rewards=ONE, sampler='"grid"', n_trials=90)
+    shown = Shown()
+    count = len(finished(optimize(folder, workers=2, progress=shown)))
+    assert 0 < count < 90
+    assert shown.notes == [f"the search space is used up: {count} of 90 trials are finished"]
+
+
 def test_workers_that_always_die_end_the_study_with_one_line(tmp_path: Path) -> None:
     folder = deadly_study(tmp_path / "poison", deaths=99)
     with pytest.raises(StudyError) as caught:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from vaeopt import __version__
 from vaeopt.cli import verbs
+from vaeopt.core.secrets import masked
 
 __all__ = ["parser"]
 
@@ -16,7 +17,7 @@ _STUDY = "a study folder or its .toml file"
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, like every other mistake; argparse would show the usage first."""
-        self.exit(2, f"vaeopt: {message}; see '{self.prog} --help'\n")
+        self.exit(2, masked(f"vaeopt: {message}; see '{self.prog} --help'\n"))
 
 
 def parser() -> argparse.ArgumentParser:

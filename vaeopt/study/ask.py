@@ -11,12 +11,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from vaeopt.study.attributes import BATCH, RETRY_OF, WORKER
 from vaeopt.study.draw import ALONE, Numbered
 from vaeopt.study.liveness import alive
+from vaeopt.study.pareto import finished
 from vaeopt.study.points import exhausted, runs
 from vaeopt.study.process import worker_name
 from vaeopt.study.session import Session
 from vaeopt.study.storage import exclusive, together
 
-__all__ = ["ask", "ask_together", "room", "running_elsewhere"]
+__all__ = ["ask", "ask_together", "room", "running_elsewhere", "used_up"]
 
 
 def ask_together(study: optuna.Study, session: Session, total: int) -> list[Trial]:
@@ -128,3 +129,11 @@ def _sign_next(study: optuna.Study) -> None:
         return
     signed = create_trial(state=TrialState.WAITING, user_attrs={WORKER: worker_name()})
     study.add_trial(signed)
+
+
+def used_up(study: optuna.Study, session: Session, total: int) -> str | None:
+    """What is to be said of a study that ends before ``total`` as no point is left; else None."""
+    count = len(finished(study))
+    if count >= total or not exhausted(study, session):
+        return None
+    return f"the search space is used up: {count} of {total} trials are finished"

@@ -13,7 +13,7 @@ from vaeopt.study.attributes import ACCEPTED, IDENTITY
 from vaeopt.study.session import Session, what_counts
 from vaeopt.workflow import Workflow
 
-__all__ = ["accepted_lines", "accepted_names", "check_same", "refuse_changes"]
+__all__ = ["accepted_lines", "accepted_names", "check_acceptable", "check_same", "refuse_changes"]
 
 # By the name that accepts them: parts of the identity that leave values comparable.
 _ACCEPTABLE = {
@@ -69,7 +69,7 @@ def refuse_changes(
 ) -> list[str]:
     """The same, writing nothing; returns the names of what was accepted."""
     for name in accept:
-        _check_acceptable(name)
+        check_acceptable(name)
     found = _differences(study, session)
     if not asks:
         found = [one for one in found if one.accepted_by not in _STEERING]
@@ -78,7 +78,12 @@ def refuse_changes(
     return sorted({str(one.accepted_by) for one in found})
 
 
-def _check_acceptable(name: str) -> None:
+def check_acceptable(name: str) -> None:
+    """Refuse what ``--accept`` does not know.
+
+    Raises:
+        StudyError: this name cannot be accepted.
+    """
     if name in _ACCEPTABLE:
         return
     if name == "seed":

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
-from vaeopt.study.ask import ask_together, running_elsewhere
+from vaeopt.study.ask import ask_together, running_elsewhere, used_up
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
 from vaeopt.study.disk import room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
@@ -19,7 +19,6 @@ from vaeopt.study.guard import check_same
 from vaeopt.study.interrupts import deferred
 from vaeopt.study.liveness import Pulse
 from vaeopt.study.pareto import finished
-from vaeopt.study.points import exhausted
 from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.resume import requeue_interrupted, resumable
@@ -250,11 +249,9 @@ class _Here:
     def _more_may_come(self) -> bool:
         """Whether it is worth to look again, some time later, for a trial to run."""
         others = running_elsewhere(self.study)
-        if not others and exhausted(self.study, self.session):
-            count = len(finished(self.study))
-            self.show.note(
-                f"the search space is used up: {count} of {self.total} trials are finished"
-            )
+        line = None if others else used_up(self.study, self.session, self.total)
+        if line is not None:
+            self.show.note(line)
             return False
         if others and self.wait:
             if not self._waiting:

@@ -19,7 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.errors import StudyError
-from vaeopt.study.ask import room, running_elsewhere
+from vaeopt.study.ask import room, running_elsewhere, used_up
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER, WORKER
 from vaeopt.study.division import divide
 from vaeopt.study.file import StudyFile
@@ -240,6 +240,7 @@ class _Watch:
             if missing and not self._late():
                 self._fill(missing)
             elif not self.crew.alive and self._done():
+                self._say_if_used_up()
                 return
             time.sleep(_POLL_S)
 
@@ -268,6 +269,11 @@ class _Watch:
             self.show.note(f"waiting for {len(running)} trial{plural} that others run")
             self._waiting = True
         return not running and exhausted(self.study, self.session)
+
+    def _say_if_used_up(self) -> None:
+        line = used_up(self.study, self.session, self.total)
+        if line is not None:
+            self.show.note(line)
 
     def _tell(self) -> None:
         for trial in self._trials():

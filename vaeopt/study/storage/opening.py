@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vaeopt.core.errors import StudyError
 from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.file import StudyFile
-from vaeopt.study.guard import check_same, refuse_changes
+from vaeopt.study.guard import check_acceptable, check_same, refuse_changes
 from vaeopt.study.quiet import name_metrics
 from vaeopt.study.session import Session
 from vaeopt.study.storage import sqlite
@@ -35,6 +35,8 @@ def create_or_load(session: Session, url: str, *, accept: Collection[str] = ()) 
         StudyError: the storage cannot be used, or its study of this name is another one.
             Nothing has been written then.
     """
+    for each in accept:  # also where there is nothing to compare with yet
+        check_acceptable(each)
     name = session.file.settings.name
     path = sqlite_path(url)
     if path is not None and sqlite.holds_tables(path):
