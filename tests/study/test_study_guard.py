@@ -73,10 +73,14 @@ MATRIX: dict[str, tuple[dict[str, Any], list[str], str | None]] = {
     ),
     "narrower": (
         {"search": SEARCH.replace(', ["rotation", "translation"]', "")},
-        ['search.vae.invariances.choices: was [[], ["rotation"], ["rotation", "trans'],
+        ['search.vae.invariances.choices[2]: was ["rotation", "translation"], is none'],
         None,
     ),
-    "rewards": ({"rewards": TWO}, ["workflow.rewards: was ", "directions of the rewards: "], None),
+    "rewards": (
+        {"rewards": TWO},
+        ["workflow.rewards[1]: was ", "directions of the rewards: "],
+        None,
+    ),
     "direction": ({"rewards": '["gain"]'}, ["directions of the rewards: was minimize, is m"], None),
     "workflow": ({"vae": "kl_scale = 0.5"}, ["workflow.vae.kl_scale: was 0.001, is 0.5"], None),
     "key points": (

@@ -207,6 +207,8 @@ def test_the_command_line_wins_over_the_file_over_the_environment(
     assert storage_url(given, "sqlite:///line.db") == "sqlite:///line.db"
     monkeypatch.setenv("OPTUNA_STORAGE", "")
     assert storage_url(plain) == f"sqlite:///{tmp_path}/tiny.db", "empty is as good as unset"
+    with pytest.raises(StudyError, match=r"optuna\.storage: the storage URL is empty; give one"):
+        storage_url(plain, "")
 
 
 def test_passwords_are_not_shown() -> None:

@@ -93,6 +93,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _there(arguments: argparse.Namespace) -> str:
+    """What the next verb needs, too; the URL may hold a password."""
+    return "" if arguments.storage is None else " --storage URL"
+
+
 def create(arguments: argparse.Namespace) -> int:
     """Create a study and train nothing."""
     from vaeopt.study.file import open_study
@@ -103,7 +108,7 @@ def create(arguments: argparse.Namespace) -> int:
     study, made = create(file, storage=arguments.storage)
     where = f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}"
     print(f"created {where}" if made else f"{where} is there already, and is the same")
-    print(f"next: vaeopt worker {arguments.study}, as often as you like")
+    print(f"next: vaeopt worker {arguments.study}{_there(arguments)}, as often as you like")
     return 0
 
 
@@ -133,7 +138,7 @@ def optimize(arguments: argparse.Namespace) -> int:
         print("Pareto front" if len(study.directions) > 1 else "best trials")
         print(format_frame(table))
     print(f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}")
-    print(f"next: vaeopt report {arguments.study}")
+    print(f"next: vaeopt report {arguments.study}{_there(arguments)}")
     done = finished(study)
     if done and compromise(study) is None:
         complain(

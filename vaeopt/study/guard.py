@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import optuna
@@ -137,7 +138,7 @@ def accepted_lines(study: optuna.Study) -> list[str]:
     """What was accepted, one line each."""
     return [
         f"{note['name']} changed from trial {note['from_trial']} on: "
-        + "; ".join(str(one) for one in _unequal(note["was"], note["is"]))
+        + "; ".join(f"{one.path} {one}" for one in _unequal(note["was"], note["is"]))
         for note in study.user_attrs.get(ACCEPTED, ())
     ]
 
@@ -177,6 +178,9 @@ def _unequal(stored: Any, now: Any, path: str = "") -> list[_Difference]:
             where = f"{path}.{key}" if path else key
             found += _unequal(stored.get(key), now.get(key), where)
         return found
+    if isinstance(stored, list) and isinstance(now, list):
+        pairs = enumerate(zip_longest(stored, now))
+        return [one for i, (was, new) in pairs for one in _unequal(was, new, f"{path}[{i}]")]
     return [] if stored == now else [_Difference(path, stored, now)]
 
 

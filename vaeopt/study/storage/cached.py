@@ -5,7 +5,8 @@ every time, with all that belongs to them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -49,10 +50,19 @@ class CachedStorage(_CachedStorage):
             info: dict[str, object] = connection.connection.info
             return info.setdefault("vaeopt", object()), version
 
+    @contextmanager
+    def _forgotten(self) -> Iterator[None]:
+        """Own writes are read again, also by a thread that reads in between, as the heartbeat."""
+        self._seen.clear()
+        try:
+            yield
+        finally:
+            self._seen.clear()
+
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Optuna's; own writes are read again."""
-        self._seen.clear()
-        return super().create_new_trial(study_id, template_trial)
+        with self._forgotten():
+            return super().create_new_trial(study_id, template_trial)
 
     def set_trial_param(
         self,
@@ -62,39 +72,39 @@ class CachedStorage(_CachedStorage):
         distribution: BaseDistribution,
     ) -> None:
         """Optuna's."""
-        self._seen.clear()
-        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        with self._forgotten():
+            super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
         """Optuna's."""
-        self._seen.clear()
-        return super().set_trial_state_values(trial_id, state, values)
+        with self._forgotten():
+            return super().set_trial_state_values(trial_id, state, values)
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
         """Optuna's."""
-        self._seen.clear()
-        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+        with self._forgotten():
+            super().set_trial_intermediate_value(trial_id, step, intermediate_value)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Optuna's."""
-        self._seen.clear()
-        super().set_trial_user_attr(trial_id, key, value)
+        with self._forgotten():
+            super().set_trial_user_attr(trial_id, key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Optuna's."""
-        self._seen.clear()
-        super().set_trial_system_attr(trial_id, key, value)
+        with self._forgotten():
+            super().set_trial_system_attr(trial_id, key, value)
 
     def set_attributes(
         self, trial_id: int, user: Mapping[str, Any], system: Mapping[str, Any]
     ) -> None:
         """Many attributes of one trial in one statement each."""
-        self._seen.clear()
-        self._database._ask(lambda: self._insert(trial_id, user, system))
+        with self._forgotten():
+            self._database._ask(lambda: self._insert(trial_id, user, system))
 
     def _insert(self, trial_id: int, user: Mapping[str, Any], system: Mapping[str, Any]) -> None:
         insert = _INSERTS[self._backend.engine.dialect.name]

@@ -18,8 +18,15 @@ SETTING = "optuna.storage"
 
 def storage_url(file: StudyFile, storage: str | None = None) -> str:
     """Command line over study file over ``OPTUNA_STORAGE`` over a SQLite file in the folder."""
-    given = storage or file.settings.optuna.storage or os.environ.get("OPTUNA_STORAGE")
-    if not given:
+    places = (storage, file.settings.optuna.storage, os.environ.get("OPTUNA_STORAGE") or None)
+    given = next((place for place in places if place is not None), None)
+    if given is not None and not given.strip():
+        raise StudyError(
+            "the storage URL is empty",
+            setting=SETTING,
+            remedy="give one, or leave it out for a SQLite file beside the study file",
+        )
+    if given is None:
         # Not an f-string: "?" and "%" in the name of a folder mean something in a URL.
         return URL.create("sqlite", database=str(file.database)).render_as_string()
     remember_secrets(given)
