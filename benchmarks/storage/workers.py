@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.postgres import running  # noqa: E402  # the folder of the project is on the path now
 from tests.study.crowd import Crowd, crowd  # noqa: E402
+from tests.study.test_study_batches import REAL  # noqa: E402
 from tests.study.tiny import ONE, points, write_study  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "workers.json"
@@ -65,9 +66,9 @@ def row(seen: Crowd, wanted: int, **words: Any) -> dict[str, Any]:
 
 def study(place: Path, name: str, sampler: str, n_trials: int) -> Path:
     """A new study in a folder of its own."""
-    pieces = {"search": GRID} if "grid" in sampler else {}
+    search = GRID if "grid" in sampler else REAL
     return write_study(
-        place / name, name=name, rewards=ONE, sampler=sampler, n_trials=n_trials, **pieces
+        place / name, name=name, rewards=ONE, search=search, sampler=sampler, n_trials=n_trials
     )
 
 
