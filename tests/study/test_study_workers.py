@@ -105,8 +105,9 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_run_again(tmp_path: P
     assert again.user_attrs[RETRY_OF] == lost.number
     assert again.user_attrs[SEED_NUMBER] == lost.user_attrs[SEED_NUMBER]
     assert sorted(t.user_attrs[SEED_NUMBER] for t in finished(study)) == list(range(N))
-    (note,) = shown.notes
-    assert note[:7] + note[8:] == "worker  was killed by SIGKILL; it is started again"
+    # Nobody is started again, and nothing said, where the other one has taken all that was left.
+    said = [note[:7] + note[8:] for note in shown.notes]
+    assert said in ([], ["worker  was killed by SIGKILL; it is started again"])
     assert sorted(shown.done) == [t.number for t in finished(study)]
     assert not any(t.user_attrs[WORKER] == worker_name() for t in study.trials)
 
