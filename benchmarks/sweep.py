@@ -44,8 +44,8 @@ def sweep(vae: dict[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         study = vo.optimize(type(settings)(**table), folder=folder)
-    seconds = time.perf_counter() - start
-    trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+        seconds = time.perf_counter() - start
+        trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     training = [trial.user_attrs["vaeopt:primitives"]["seconds"]["vae"] for trial in trials]
     name = metric_names(study)[0]
     best = max(trials, key=lambda trial: trial.values[0] * _sign(study))

@@ -128,7 +128,7 @@ def _whole_study(plan: Plan, section: Section) -> None:
         start = time.perf_counter()
         study = vo.optimize(settings, folder=folder)
         seconds = time.perf_counter() - start
-    trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+        trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     stages: dict[str, float] = {}
     for trial in trials:
         for stage, took in trial.user_attrs["vaeopt:primitives"]["seconds"].items():
