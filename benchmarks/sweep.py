@@ -22,8 +22,8 @@ import optuna
 from training import processor
 
 import vaeopt as vo
-from vaeopt.study.access import metric_names
 from vaeopt.study.file import open_study
+from vaeopt.study.results.access import metric_names
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "sweep.json"

@@ -35,25 +35,25 @@ _HOME = {
     "VaeoptError": "vaeopt.core.errors",
     "Workflow": "vaeopt.workflow",
     "WorkflowRun": "vaeopt.core.types",
-    "best": "vaeopt.study.pareto",
-    "confirm": "vaeopt.study.confirm",
+    "best": "vaeopt.study.fronts.pareto",
+    "confirm": "vaeopt.study.results.confirm",
     "decode": "vaeopt.stages.vae",
     "encode": "vaeopt.stages.vae",
-    "front": "vaeopt.study.pareto",
-    "hypervolume": "vaeopt.study.hypervolume",
-    "hypervolume_history": "vaeopt.study.hypervolume",
+    "front": "vaeopt.study.fronts.pareto",
+    "hypervolume": "vaeopt.study.fronts.hypervolume",
+    "hypervolume_history": "vaeopt.study.fronts.hypervolume",
     "keypoint_table": "vaeopt.workflow.artefacts",
-    "load_study": "vaeopt.study.access",
-    "load_trial": "vaeopt.study.access",
+    "load_study": "vaeopt.study.results.access",
+    "load_trial": "vaeopt.study.results.access",
     "load_vae": "vaeopt.stages.vae",
     "open_study": "vaeopt.study.file",
     "optimize": "vaeopt.study.optimize",
-    "preferred": "vaeopt.study.preferences",
-    "rescore": "vaeopt.study.rescore",
-    "run": "vaeopt.study.access",
+    "preferred": "vaeopt.study.fronts.preferences",
+    "rescore": "vaeopt.study.results.rescore",
+    "run": "vaeopt.study.results.access",
     "save_vae": "vaeopt.stages.vae",
-    "trials_frame": "vaeopt.study.access",
-    "win_share": "vaeopt.study.preferences",
+    "trials_frame": "vaeopt.study.results.access",
+    "win_share": "vaeopt.study.fronts.preferences",
     "write_report": "vaeopt.report.page",
 }
 
@@ -78,22 +78,22 @@ if TYPE_CHECKING:
     from vaeopt.stages.vae import encode as encode
     from vaeopt.stages.vae import load_vae as load_vae
     from vaeopt.stages.vae import save_vae as save_vae
-    from vaeopt.study.access import load_study as load_study
-    from vaeopt.study.access import load_trial as load_trial
-    from vaeopt.study.access import run as run
-    from vaeopt.study.access import trials_frame as trials_frame
-    from vaeopt.study.confirm import confirm as confirm
     from vaeopt.study.file import OptunaSettings as OptunaSettings
     from vaeopt.study.file import StudySettings as StudySettings
     from vaeopt.study.file import open_study as open_study
-    from vaeopt.study.hypervolume import hypervolume as hypervolume
-    from vaeopt.study.hypervolume import hypervolume_history as hypervolume_history
+    from vaeopt.study.fronts.hypervolume import hypervolume as hypervolume
+    from vaeopt.study.fronts.hypervolume import hypervolume_history as hypervolume_history
+    from vaeopt.study.fronts.pareto import best as best
+    from vaeopt.study.fronts.pareto import front as front
+    from vaeopt.study.fronts.preferences import preferred as preferred
+    from vaeopt.study.fronts.preferences import win_share as win_share
     from vaeopt.study.optimize import optimize as optimize
-    from vaeopt.study.pareto import best as best
-    from vaeopt.study.pareto import front as front
-    from vaeopt.study.preferences import preferred as preferred
-    from vaeopt.study.preferences import win_share as win_share
-    from vaeopt.study.rescore import rescore as rescore
+    from vaeopt.study.results.access import load_study as load_study
+    from vaeopt.study.results.access import load_trial as load_trial
+    from vaeopt.study.results.access import run as run
+    from vaeopt.study.results.access import trials_frame as trials_frame
+    from vaeopt.study.results.confirm import confirm as confirm
+    from vaeopt.study.results.rescore import rescore as rescore
     from vaeopt.workflow import Workflow as Workflow
     from vaeopt.workflow.artefacts import keypoint_table as keypoint_table
 

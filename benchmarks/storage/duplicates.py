@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 import optuna
 
-from vaeopt.study.ask import ask
-from vaeopt.study.confirm import leaders_of
+from vaeopt.study.asking.ask import ask
+from vaeopt.study.asking.points import point_of
+from vaeopt.study.asking.repeats import average
 from vaeopt.study.file import StudyFile, StudySettings
-from vaeopt.study.pareto import finished
-from vaeopt.study.points import point_of
-from vaeopt.study.repeats import average
+from vaeopt.study.fronts.pareto import finished
+from vaeopt.study.results.confirm import leaders_of
 from vaeopt.study.session import Session, prepare
 
 RESULTS = Path(__file__).parents[1] / "results" / "duplicates.json"

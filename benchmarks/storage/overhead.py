@@ -33,10 +33,10 @@ from optuna.trial import FrozenTrial, create_trial
 import vaeopt as vo
 from vaeopt.study import optimize as loop
 from vaeopt.study import tell as telling
-from vaeopt.study.access import load_trial
+from vaeopt.study.asking.samplers import Sampler
 from vaeopt.study.attributes import SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
-from vaeopt.study.samplers import Sampler
+from vaeopt.study.results.access import load_trial
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import create_or_load, storage_url
 from vaeopt.study.storage.bulk import add_trials

@@ -33,9 +33,9 @@ import optuna
 from scipy.stats import spearmanr
 
 from vaeopt.core.seeds import Seeds
-from vaeopt.study.access import load_study, metric_names
 from vaeopt.study.file import open_study
-from vaeopt.study.pareto import margin
+from vaeopt.study.fronts.pareto import margin
+from vaeopt.study.results.access import load_study, metric_names
 from vaeopt.study.session import Session, prepare
 from vaeopt.workflow import rewards_of, walk
 

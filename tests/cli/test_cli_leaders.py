@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 import vaeopt as vo
 from tests.study.tiny import ONE, contents, write_study
 from vaeopt.cli import main
-from vaeopt.study import confirm as confirming
-from vaeopt.study.pareto import front
-from vaeopt.study.preferences import preferred, win_share
+from vaeopt.study.fronts.pareto import front
+from vaeopt.study.fronts.preferences import preferred, win_share
+from vaeopt.study.results import confirm as confirming
 
 COLLAPSED = '{ kind = "variance-product", minimum = 1e9 }'
 

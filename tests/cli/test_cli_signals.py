@@ -14,7 +14,7 @@ import vaeopt as vo
 from tests.study.tiny import ONE, points, write_study
 from vaeopt.cli import main
 from vaeopt.study.attributes import INTERRUPTED, RETRY_OF
-from vaeopt.study.pareto import finished
+from vaeopt.study.fronts.pareto import finished
 
 N = 3
 

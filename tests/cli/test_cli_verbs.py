@@ -12,7 +12,7 @@ import pytest
 import vaeopt as vo
 from tests.study.tiny import N_TRIALS, ONE, contents, stripes, write_study
 from vaeopt.cli import main
-from vaeopt.study.pareto import best, front
+from vaeopt.study.fronts.pareto import best, front
 
 UNSCORABLE = '{ kind = "variance-product", minimum = 1e9 }'
 

@@ -12,7 +12,7 @@ from vaeopt.stages.latent_filter import LatentFilter
 from vaeopt.stages.mixture import MixtureModel
 from vaeopt.stages.rewards import Reward
 from vaeopt.stages.vae import Invariance
-from vaeopt.study.samplers import Sampler
+from vaeopt.study.asking.samplers import Sampler
 
 _GIVEN: dict[str, dict[str, object]] = {
     "bgmm": {"steps": 100},

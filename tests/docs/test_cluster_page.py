@@ -12,8 +12,8 @@ import pytest
 from tests.postgres import Postgres
 from tests.study.tiny import untouched as untouched
 from tests.study.tiny import write_study
+from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.optimize import create, work
-from vaeopt.study.pareto import finished
 from vaeopt.study.storage import closed
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"

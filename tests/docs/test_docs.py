@@ -24,9 +24,9 @@ from vaeopt.stages.patches import PatchSettings
 from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.composite import Term
 from vaeopt.stages.vae import VaeSettings
+from vaeopt.study.asking.samplers import Sampler
 from vaeopt.study.check import check
 from vaeopt.study.file import OptunaSettings, StudySettings, open_study
-from vaeopt.study.samplers import Sampler
 from vaeopt.study.space import SearchEntry
 from vaeopt.workflow import Workflow
 

@@ -9,8 +9,8 @@ import pytest
 import vaeopt as vo
 from tests.study.tiny import made_by_hand, write_study
 from vaeopt.report.curves import curves_info, draw_curves, draw_hypervolume, picks_frame
-from vaeopt.study.access import trials_frame
-from vaeopt.study.hypervolume import hypervolume_history
+from vaeopt.study.fronts.hypervolume import hypervolume_history
+from vaeopt.study.results.access import trials_frame
 
 SEARCH = """\
 "patches.size_px" = { choices = [5, 7] }

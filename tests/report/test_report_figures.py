@@ -12,7 +12,7 @@ from tests.study.tiny import Direction, made_by_hand
 from vaeopt.core.types import GaussianMixtureFit, Mixture, WorkflowRun
 from vaeopt.report import figures
 from vaeopt.report.palette import INFEASIBLE, component_colour
-from vaeopt.study.pareto import margin
+from vaeopt.study.fronts.pareto import margin
 from vaeopt.testing import example_run
 from vaeopt.workflow import Workflow
 

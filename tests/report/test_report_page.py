@@ -13,8 +13,8 @@ from tests.study.tiny import ONE, contents, write_study
 from vaeopt.core.errors import StudyError
 from vaeopt.report.page import write_report
 from vaeopt.study.file import open_study
+from vaeopt.study.fronts.pareto import best, front, margin
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import best, front, margin
 from vaeopt.study.session import prepare
 
 

@@ -12,7 +12,7 @@ import vaeopt as vo
 from tests.study.tiny import Direction, made_by_hand, write_study
 from vaeopt.cli import main
 from vaeopt.report.tables import best_frame, format_frame
-from vaeopt.study.pareto import feasible, front
+from vaeopt.study.fronts.pareto import feasible, front
 
 MIN: Direction = "minimize"
 MAX: Direction = "maximize"

@@ -10,8 +10,8 @@ import vaeopt as vo
 from tests.study.tiny import N_TRIALS, ONE, made_by_hand, write_study
 from vaeopt.report.terminal import terminal
 from vaeopt.study.file import open_study
+from vaeopt.study.fronts.pareto import best
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import best
 from vaeopt.study.session import prepare
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from vaeopt.study.access import load_study
 from vaeopt.study.attributes import SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import create, work
-from vaeopt.study.records import restore
+from vaeopt.study.results.access import load_study
+from vaeopt.study.results.records import restore
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import closed
 

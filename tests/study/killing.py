@@ -18,11 +18,11 @@ import torch
 from optuna.trial import TrialState
 
 from vaeopt.core.errors import StudyError, VaeoptError
-from vaeopt.study.access import load_study
 from vaeopt.study.attributes import SEED_NUMBER
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
-from vaeopt.study.records import restore
+from vaeopt.study.results.access import load_study
+from vaeopt.study.results.records import restore
 from vaeopt.study.session import prepare
 
 __all__ = ["Storm", "ended", "start"]

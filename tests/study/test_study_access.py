@@ -18,14 +18,14 @@ import vaeopt as vo
 from tests.study.tiny import N_TRIALS, ONE, Halt, contents, ctrl_c, stripes, write_study
 from vaeopt.cli import main
 from vaeopt.core.errors import DataError, StudyError
-from vaeopt.study.access import metric_names, status_lines
 from vaeopt.study.attributes import WORKER
 from vaeopt.study.file import open_study
+from vaeopt.study.fronts.pareto import best, feasible, finished, front, margin, pick
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import best, feasible, finished, front, margin, pick
-from vaeopt.study.process import worker_name
-from vaeopt.study.records import settings_of
-from vaeopt.study.replay import Replay, replay
+from vaeopt.study.processes.process import worker_name
+from vaeopt.study.results.access import metric_names, status_lines
+from vaeopt.study.results.records import settings_of
+from vaeopt.study.results.replay import Replay, replay
 from vaeopt.study.session import prepare
 from vaeopt.workflow import rewards_of
 from vaeopt.workflow.artefacts import keypoint_table

@@ -16,15 +16,15 @@ from tests.bucket import bucket as bucket
 from tests.study.tiny import Halt, ctrl_c, points, write_study
 from vaeopt.cli import main
 from vaeopt.core.errors import StudyError
-from vaeopt.study import sending
-from vaeopt.study.access import load_study, load_trial, status_lines
-from vaeopt.study.artefacts import Artefacts, artefacts_of
-from vaeopt.study.bucket import Bucket
+from vaeopt.study.artefacts import sending
+from vaeopt.study.artefacts.bucket import Bucket
+from vaeopt.study.artefacts.places import place_of
+from vaeopt.study.artefacts.store import Artefacts, artefacts_of
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
-from vaeopt.study.places import place_of
-from vaeopt.study.process import worker_name
-from vaeopt.study.records import FILES, without_files
+from vaeopt.study.processes.process import worker_name
+from vaeopt.study.results.access import load_study, load_trial, status_lines
+from vaeopt.study.results.records import FILES, without_files
 
 
 def _with(folder: Path, url: str) -> Path:

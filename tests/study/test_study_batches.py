@@ -20,8 +20,8 @@ from vaeopt.core.types import Collapse, WorkflowRun
 from vaeopt.study import optimize as loop
 from vaeopt.study.attributes import AT_ONCE, BATCH, FAILURE, INTERRUPTED, RETRY_OF, SEED_NUMBER
 from vaeopt.study.file import open_study
+from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import finished
 from vaeopt.study.storage import load_study
 from vaeopt.testing import example_run
 from vaeopt.workflow import Score, Workflow

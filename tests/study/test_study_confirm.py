@@ -14,15 +14,15 @@ from tests.study.tiny import ONE, Direction, Halt, ctrl_c, made_by_hand, write_s
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
 from vaeopt.report.tables import confirm_frame, confirm_lines, format_frame
-from vaeopt.study import confirm as module
 from vaeopt.study.attributes import FAILURE, IDENTITY, INTERRUPTED, WORKER
-from vaeopt.study.confirm import CONFIRM, SEED_INDEX, SOURCE, confirm, leaders_of
-from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import open_study
-from vaeopt.study.pareto import by_compromise, finished, margin
-from vaeopt.study.process import worker_name
-from vaeopt.study.records import restore, settings_of
-from vaeopt.study.replay import retrain
+from vaeopt.study.fronts.pareto import by_compromise, finished, margin
+from vaeopt.study.processes.process import worker_name
+from vaeopt.study.results import confirm as module
+from vaeopt.study.results.confirm import CONFIRM, SEED_INDEX, SOURCE, confirm, leaders_of
+from vaeopt.study.results.confirmation import DISTANCE, Confirmation, Leader, rank
+from vaeopt.study.results.records import restore, settings_of
+from vaeopt.study.results.replay import retrain
 from vaeopt.study.session import prepare
 from vaeopt.workflow import rewards_of
 

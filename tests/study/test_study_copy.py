@@ -22,13 +22,13 @@ from tests.study.test_study_batches import (
 from tests.study.tiny import ONE, Halt, write_study
 from vaeopt.cli import main
 from vaeopt.core.errors import StudyError
-from vaeopt.study import copy as module
 from vaeopt.study.attributes import IDENTITY, INTERRUPTED
-from vaeopt.study.confirm import confirm
-from vaeopt.study.copy import COPIED, copy
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
-from vaeopt.study.rescore import rescore
+from vaeopt.study.results import copy as module
+from vaeopt.study.results.confirm import confirm
+from vaeopt.study.results.copy import COPIED, copy
+from vaeopt.study.results.rescore import rescore
 from vaeopt.study.storage import load_study, open_storage
 from vaeopt.study.storage.bulk import add_trials
 

@@ -10,8 +10,8 @@ from tests.study.crowd import Crowd, crowd
 from tests.study.test_study_batches import REAL
 from tests.study.tiny import ONE, points, write_study
 from vaeopt.study.attributes import SEED_NUMBER
-from vaeopt.study.confirm import confirm
 from vaeopt.study.optimize import optimize
+from vaeopt.study.results.confirm import confirm
 
 N = 20
 GRID = """\

@@ -13,9 +13,9 @@ from vaeopt.kernels import device
 from vaeopt.kernels.device import Claim, resolve_device
 from vaeopt.stages.density_filter.quantile import Quantile
 from vaeopt.study.check import check
-from vaeopt.study.confirm import confirm
 from vaeopt.study.file import open_study
-from vaeopt.study.records import environment, settings_of
+from vaeopt.study.results.confirm import confirm
+from vaeopt.study.results.records import environment, settings_of
 from vaeopt.workflow import Workflow, device_settings, resolve_devices
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="this system has no advisory locks")

@@ -9,10 +9,10 @@ import torch
 
 from tests.study.tiny import write_study
 from vaeopt.core.errors import StudyError
-from vaeopt.study import division
-from vaeopt.study.division import divide
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
+from vaeopt.study.processes import division
+from vaeopt.study.processes.division import divide
 from vaeopt.workflow import Workflow
 
 ON_CPU = {"density_filter": {"device": "cpu"}, "mixture": {"device": "cpu"}}

@@ -12,12 +12,12 @@ from optuna.trial import TrialState
 import vaeopt as vo
 from tests.study.tiny import ONE, TWO, write_study
 from vaeopt.core.errors import StudyError
-from vaeopt.study.access import status_lines
 from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.file import open_study
+from vaeopt.study.fronts.pareto import margin
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import margin
-from vaeopt.study.replay import replay
+from vaeopt.study.results.access import status_lines
+from vaeopt.study.results.replay import replay
 from vaeopt.study.session import prepare
 
 # No product of variances reaches 1e6: half of the points are hopeless on any machine.

@@ -11,8 +11,8 @@ import pytest
 
 from tests.study.tiny import SEARCH, study_text, write_study
 from vaeopt.core.errors import SettingsError, StudyError
+from vaeopt.study.asking.samplers import Tpe
 from vaeopt.study.file import StudyFile, StudySettings, open_study
-from vaeopt.study.samplers import Tpe
 
 
 def mistakes(folder: Path, *overrides: str) -> dict[str, str]:

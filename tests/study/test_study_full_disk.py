@@ -17,11 +17,11 @@ from optuna.trial import TrialState
 
 from tests.study.tiny import Halt, write_study
 from vaeopt.cli import main
+from vaeopt.study.artefacts.disk import NoRoomError, room_on_disk
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER
-from vaeopt.study.disk import NoRoomError, room_on_disk
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
-from vaeopt.study.records import FILES
+from vaeopt.study.results.records import FILES
 from vaeopt.study.storage import load_study
 
 N = 4

@@ -14,12 +14,12 @@ from tests.study.tiny import ONE, SEARCH, TWO, contents, write_study
 from vaeopt.cli import main
 from vaeopt.core.errors import ChangedError, StudyError
 from vaeopt.stages.rewards import Reward
-from vaeopt.study.access import status_lines
 from vaeopt.study.attributes import ACCEPTED, IDENTITY
-from vaeopt.study.confirm import confirm
 from vaeopt.study.file import open_study
 from vaeopt.study.guard import accepted_lines, check_same
 from vaeopt.study.optimize import optimize
+from vaeopt.study.results.access import status_lines
+from vaeopt.study.results.confirm import confirm
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study
 

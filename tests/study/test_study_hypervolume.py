@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.study.tiny import Direction, made_by_hand
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import Floats
-from vaeopt.study.hypervolume import REFERENCE, hypervolume, hypervolume_history
+from vaeopt.study.fronts.hypervolume import REFERENCE, hypervolume, hypervolume_history
 
 MIN: Direction = "minimize"
 MAX: Direction = "maximize"

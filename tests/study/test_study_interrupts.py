@@ -11,8 +11,8 @@ import pytest
 from tests.study.test_study_batches import Loop, quick_loop  # noqa: F401  # a fixture
 from tests.study.tiny import ONE, write_study
 from vaeopt.study import optimize as loop
-from vaeopt.study.interrupts import deferred
 from vaeopt.study.optimize import optimize
+from vaeopt.study.processes.interrupts import deferred
 
 
 @pytest.fixture(autouse=True)

@@ -20,12 +20,13 @@ from tests.study.test_study_batches import (
     quick_loop,  # noqa: F401  # a fixture
 )
 from tests.study.tiny import ONE, Halt, ctrl_c, write_study
-from vaeopt.study import ask, draw, points, resume
 from vaeopt.study import optimize as loop
+from vaeopt.study import resume
+from vaeopt.study.asking import ask, draw, points
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
-from vaeopt.study.process import worker_name
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.storage import load_study
 from vaeopt.study.storage.cached import CachedStorage
 

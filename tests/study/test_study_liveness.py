@@ -8,12 +8,12 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.study.tiny import ONE, Halt, write_study
-from vaeopt.study import liveness
 from vaeopt.study.attributes import BEAT, INTERRUPTED, WORKER
 from vaeopt.study.file import open_study
-from vaeopt.study.liveness import Pulse, alive
 from vaeopt.study.optimize import optimize
-from vaeopt.study.process import worker_alive, worker_name
+from vaeopt.study.processes import liveness
+from vaeopt.study.processes.liveness import Pulse, alive
+from vaeopt.study.processes.process import worker_alive, worker_name
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import backend_of, create_or_load, load_study, open_storage
 from vaeopt.study.storage.relational import Relational
@@ -70,7 +70,7 @@ def test_a_journal_is_watched_for_beats_that_change(
     study = _study(tmp_path, "journal", "")
     trial = _signed(study, ELSEWHERE)
     now = [1000.0]
-    monkeypatch.setattr("vaeopt.study.liveness.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("vaeopt.study.processes.liveness.time.monotonic", lambda: now[0])
     for beats in range(3):
         study._storage.set_trial_user_attr(trial._trial_id, BEAT, beats)
         assert alive(study.trials[0], study)

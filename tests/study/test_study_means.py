@@ -11,21 +11,21 @@ import vaeopt as vo
 from tests.study.tiny import ONE, TWO, made_by_hand, write_study
 from vaeopt.report.figures import front_info, history_info
 from vaeopt.report.tables import best_frame, rescored_frame
-from vaeopt.study.access import candidates, status_lines
+from vaeopt.study.asking.repeats import mean_of, own_margin, own_values
 from vaeopt.study.attributes import REPEAT
-from vaeopt.study.confirm import leaders_of
 from vaeopt.study.file import open_study
-from vaeopt.study.hypervolume import hypervolume_history
+from vaeopt.study.fronts.hypervolume import hypervolume_history
+from vaeopt.study.fronts.pareto import feasible, finished, front, representatives
+from vaeopt.study.fronts.preferences import preferred, win_share
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import feasible, finished, front, representatives
-from vaeopt.study.preferences import preferred, win_share
-from vaeopt.study.records import record_of, scores_in
-from vaeopt.study.repeats import mean_of, own_margin, own_values
-from vaeopt.study.replay import replay
-from vaeopt.study.rescore import rescore
+from vaeopt.study.results.access import candidates, status_lines
+from vaeopt.study.results.confirm import leaders_of
+from vaeopt.study.results.records import record_of, scores_in
+from vaeopt.study.results.replay import replay
+from vaeopt.study.results.rescore import rescore
+from vaeopt.study.results.stored import stored_scores
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study
-from vaeopt.study.stored import stored_scores
 
 
 def _repeat(study: optuna.Study, number: int, earlier: list[int], own: list[float]) -> None:

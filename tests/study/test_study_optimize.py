@@ -15,15 +15,15 @@ from tests.study.tiny import ONE, Halt, contents, points, write_study
 from vaeopt.core.errors import StudyError, VaeoptError
 from vaeopt.core.types import WorkflowRun
 from vaeopt.study import optimize as loop
-from vaeopt.study.ask import ask
+from vaeopt.study.asking.ask import ask
 from vaeopt.study.attributes import FAILURE, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
+from vaeopt.study.fronts.pareto import feasible, finished, margin
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import feasible, finished, margin
-from vaeopt.study.process import worker_name
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.progress import Silent
-from vaeopt.study.records import record_of
-from vaeopt.study.replay import run_once
+from vaeopt.study.results.records import record_of
+from vaeopt.study.results.replay import run_once
 from vaeopt.study.session import prepare
 from vaeopt.study.tell import tell
 from vaeopt.workflow import walk_many

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.study.tiny import Direction, made_by_hand
 from vaeopt.core.errors import StudyError
-from vaeopt.study.pareto import (
+from vaeopt.study.fronts.pareto import (
     best,
     by_compromise,
     compromise,

@@ -9,8 +9,8 @@ from vaeopt.cli import main
 from vaeopt.core.errors import SettingsError, StudyError
 from vaeopt.stages.rewards import Reward
 from vaeopt.study.file import open_study
+from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import finished
 
 REWARD = '''\
 """A reward of my own."""

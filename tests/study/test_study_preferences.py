@@ -11,11 +11,11 @@ from tests.study.tiny import Direction, made_by_hand
 from vaeopt.core.errors import StudyError
 from vaeopt.report.tables import best_frame
 from vaeopt.study.attributes import IDENTITY
-from vaeopt.study.chebyshev import chebyshev, scaled
-from vaeopt.study.pareto import by_compromise, compromise, feasible, front
-from vaeopt.study.preferences import distances, parse_weights, preferred, win_share
+from vaeopt.study.fronts.chebyshev import chebyshev, scaled
+from vaeopt.study.fronts.pareto import by_compromise, compromise, feasible, front
+from vaeopt.study.fronts.preferences import distances, parse_weights, preferred, win_share
 from vaeopt.study.quiet import name_metrics
-from vaeopt.study.stored import RESCORED, stored_scores
+from vaeopt.study.results.stored import RESCORED, stored_scores
 
 MIN: Direction = "minimize"
 MAX: Direction = "maximize"

@@ -10,10 +10,10 @@ from optuna.storages._grpc.server import make_server
 from tests.study.tiny import ONE, Halt, write_study
 from vaeopt.cli import main
 from vaeopt.core.errors import StudyError
-from vaeopt.study.access import load_study
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import create, optimize, work
-from vaeopt.study.proxy import serve
+from vaeopt.study.processes.proxy import serve
+from vaeopt.study.results.access import load_study
 from vaeopt.study.storage import open_storage, storage_url
 
 
@@ -96,7 +96,7 @@ def test_a_proxy_that_others_can_reach_is_warned_of(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("vaeopt.study.proxy.threading", type("m", (), {"Event": CtrlC}))
+        patch.setattr("vaeopt.study.processes.proxy.threading", type("m", (), {"Event": CtrlC}))
         assert main(["proxy", str(folder), "--host", host, "--port", str(port)]) == 130
     out, err = capsys.readouterr()
     assert out == f"sqlite:///{folder}/tiny.db on grpc://{host}:{port}  (Ctrl-C ends it)\n"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vaeopt.study.ranking import (
+from vaeopt.study.fronts.ranking import (
     intraclass_correlation,
     mean_kendall_tau,
     runs_needed,

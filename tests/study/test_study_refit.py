@@ -11,12 +11,12 @@ import pytest
 import vaeopt as vo
 from tests.study.tiny import N_TRIALS
 from vaeopt.core.errors import StudyError, VaeoptError
-from vaeopt.study.access import trials_frame
 from vaeopt.study.file import open_study
-from vaeopt.study.records import restore, seeds_of, settings_of
-from vaeopt.study.rescore import rescore
+from vaeopt.study.results.access import trials_frame
+from vaeopt.study.results.records import restore, seeds_of, settings_of
+from vaeopt.study.results.rescore import rescore
+from vaeopt.study.results.stored import RESCORED
 from vaeopt.study.session import prepare
-from vaeopt.study.stored import RESCORED
 
 
 def held(folder: Path) -> Any:

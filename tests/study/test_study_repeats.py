@@ -25,12 +25,12 @@ from tests.study.test_study_batches import (
     quick_loop,  # noqa: F401  # a fixture
 )
 from tests.study.tiny import ONE, SEARCH, TWO, Halt, ctrl_c, write_study
-from vaeopt.study.ask import ask
+from vaeopt.study.asking.ask import ask
+from vaeopt.study.asking.points import Taken, least_tried, point_of, takers
 from vaeopt.study.attributes import REPEAT, RETRY_OF
 from vaeopt.study.file import open_study
+from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import finished
-from vaeopt.study.points import Taken, least_tried, point_of, takers
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import create_or_load, load_study, storage_url
 

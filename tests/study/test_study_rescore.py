@@ -16,12 +16,12 @@ from vaeopt.report.tables import best_frame, rescored_frame
 from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.composite import Composite
 from vaeopt.stages.rewards.icl import Icl
-from vaeopt.study import rescore as module
-from vaeopt.study.confirm import SOURCE
-from vaeopt.study.pareto import feasible, finished, front, margin
-from vaeopt.study.records import restore, settings_of
-from vaeopt.study.rescore import RESCORES, parse_reward, rescore
-from vaeopt.study.stored import RESCORED
+from vaeopt.study.fronts.pareto import feasible, finished, front, margin
+from vaeopt.study.results import rescore as module
+from vaeopt.study.results.confirm import SOURCE
+from vaeopt.study.results.records import restore, settings_of
+from vaeopt.study.results.rescore import RESCORES, parse_reward, rescore
+from vaeopt.study.results.stored import RESCORED
 
 RANKS = """{ kind = "composite", combine = "rank", name = "both", terms = [
   { reward = { kind = "reconstruction" } }, { reward = { kind = "gain" }, weight = 3.0 } ] }"""

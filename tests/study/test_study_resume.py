@@ -13,12 +13,12 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.study.tiny import ONE, Halt, Point, ctrl_c, points, write_study
-from vaeopt.study.ask import ask
+from vaeopt.study.asking.ask import ask
 from vaeopt.study.attributes import FAILURE, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.file import open_study
+from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.optimize import optimize, work
-from vaeopt.study.pareto import finished
-from vaeopt.study.process import worker_alive, worker_name
+from vaeopt.study.processes.process import worker_alive, worker_name
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study
@@ -184,7 +184,7 @@ def test_a_trial_that_nobody_signed_for_is_given_up(
 ) -> None:
     folder = write_study(tmp_path, rewards=ONE, n_trials=2)
     study = _running(folder, None)
-    monkeypatch.setattr("vaeopt.study.liveness._SIGNING", -timedelta(seconds=1))
+    monkeypatch.setattr("vaeopt.study.processes.liveness._SIGNING", -timedelta(seconds=1))
     assert requeue_interrupted(study, []) == 0, "its seeds were never chosen: there is no retry"
     assert study.trials[2].state == TrialState.FAIL
     assert len(study.trials) == 3

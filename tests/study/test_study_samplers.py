@@ -8,9 +8,9 @@ import pytest
 
 from tests.study.tiny import ONE, SEARCH, TWO, points, write_study
 from vaeopt.core.settings import Plugin
+from vaeopt.study.asking.samplers import Sampler
+from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.optimize import optimize
-from vaeopt.study.pareto import finished
-from vaeopt.study.samplers import Sampler
 
 TABLES = {
     "tpe": '{ kind = "tpe", n_startup_trials = 2 }',

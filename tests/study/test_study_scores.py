@@ -14,13 +14,13 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.kernels.decoder import runs_native
 from vaeopt.kernels.decoder.native import bf16_pays
 from vaeopt.stages.rewards import Reward
-from vaeopt.study.access import trials_frame
 from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.check import check
 from vaeopt.study.file import open_study
 from vaeopt.study.guard import check_same
 from vaeopt.study.quiet import name_metrics
-from vaeopt.study.records import (
+from vaeopt.study.results.access import trials_frame
+from vaeopt.study.results.records import (
     environment,
     environment_of,
     restore,

@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from tests.study.tiny import ONE, points, write_study
 from vaeopt.core.errors import StudyError
 from vaeopt.stages.rewards import Reward
-from vaeopt.study.access import load_study
 from vaeopt.study.attributes import INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.file import StudySettings, open_study
+from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.optimize import create, optimize, work
-from vaeopt.study.pareto import finished
-from vaeopt.study.process import worker_name
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.progress import Silent
+from vaeopt.study.results.access import load_study
 
 N = 4
 DEADLY = '''\
@@ -127,7 +127,9 @@ def test_workers_that_always_die_end_the_study_with_one_line(tmp_path: Path) -> 
     assert "was killed by SIGKILL; fewer workers leave more memory to each" in str(caught.value)
     study = load_study(folder)
     assert not finished(study)
-    assert len(study.trials) <= 9
+    # Two places die twice each and one of them a third time: 5 deaths leave 5 trials and their 5
+    # successors, and the other place may have asked for one more.
+    assert len(study.trials) <= 11
 
 
 def test_the_line_of_a_worker_that_cannot_go_on_ends_all(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Walk once through all stages."""
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
-    from vaeopt.study.replay import run_once
+    from vaeopt.study.results.replay import run_once
     from vaeopt.study.session import prepare
     from vaeopt.workflow import primitives, scores_of, write_export
 
@@ -117,8 +117,8 @@ def optimize(arguments: argparse.Namespace) -> int:
     from vaeopt.report.tables import best_frame, format_frame
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
+    from vaeopt.study.fronts.pareto import compromise, finished
     from vaeopt.study.optimize import optimize
-    from vaeopt.study.pareto import compromise, finished
     from vaeopt.study.storage import shown_url, storage_url
 
     file = open_study(arguments.study)
@@ -150,7 +150,7 @@ def optimize(arguments: argparse.Namespace) -> int:
 
 def worker(arguments: argparse.Namespace) -> int:
     """Join a study and run trials until none is left to take."""
-    from vaeopt.study.lifeline import inherit
+    from vaeopt.study.processes.lifeline import inherit
 
     told = inherit()  # first: whoever started this process may be gone before the study is open
 
@@ -180,8 +180,8 @@ def _load(arguments: argparse.Namespace) -> "tuple[StudyFile, optuna.Study]":
 
 def status(arguments: argparse.Namespace) -> int:
     """Say how far a study is."""
-    from vaeopt.study.access import status_lines
-    from vaeopt.study.artefacts import artefacts_of
+    from vaeopt.study.artefacts.store import artefacts_of
+    from vaeopt.study.results.access import status_lines
     from vaeopt.study.storage import shown_url, storage_url
 
     file, study = _load(arguments)
@@ -195,8 +195,8 @@ def status(arguments: argparse.Namespace) -> int:
 def best(arguments: argparse.Namespace) -> int:
     """Show the best trials."""
     from vaeopt.report.tables import best_frame, format_frame
-    from vaeopt.study.access import metric_names
-    from vaeopt.study.preferences import parse_weights
+    from vaeopt.study.fronts.preferences import parse_weights
+    from vaeopt.study.results.access import metric_names
 
     _, study = _load(arguments)
     given = arguments.weights
@@ -218,8 +218,8 @@ def confirm(arguments: argparse.Namespace) -> int:
     """Train the leaders again."""
     from vaeopt.report.tables import confirm_frame, confirm_lines, format_frame
     from vaeopt.report.terminal import terminal
-    from vaeopt.study.confirm import confirm
-    from vaeopt.study.pareto import compromise
+    from vaeopt.study.fronts.pareto import compromise
+    from vaeopt.study.results.confirm import confirm
 
     file, study = _load(arguments)
     if compromise(study) is None:
@@ -250,8 +250,8 @@ def rescore(arguments: argparse.Namespace) -> int:
     from vaeopt.report.counter import counter
     from vaeopt.report.tables import format_frame, rescored_frame
     from vaeopt.study.file import parse_assignment
-    from vaeopt.study.pareto import compromise, finished
-    from vaeopt.study.rescore import rescore
+    from vaeopt.study.fronts.pareto import compromise, finished
+    from vaeopt.study.results.rescore import rescore
 
     file, study = _load(arguments)
     if not finished(study):
@@ -294,8 +294,8 @@ def report(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the files of a trial."""
-    from vaeopt.study.pareto import pick
-    from vaeopt.study.records import record_of, restore
+    from vaeopt.study.fronts.pareto import pick
+    from vaeopt.study.results.records import record_of, restore
     from vaeopt.study.session import prepare
     from vaeopt.workflow import write_export
 
@@ -310,9 +310,9 @@ def export(arguments: argparse.Namespace) -> int:
 def replay(arguments: argparse.Namespace) -> int:
     """Run a trial again from its record."""
     from vaeopt.report.terminal import terminal
+    from vaeopt.study.fronts.pareto import pick
     from vaeopt.study.guard import check_same
-    from vaeopt.study.pareto import pick
-    from vaeopt.study.replay import replay
+    from vaeopt.study.results.replay import replay
     from vaeopt.study.session import prepare
 
     file, study = _load(arguments)
@@ -335,7 +335,7 @@ def replay(arguments: argparse.Namespace) -> int:
 def copy(arguments: argparse.Namespace) -> int:
     """Bring a study to another storage."""
     from vaeopt.report.counter import counter
-    from vaeopt.study.copy import copy
+    from vaeopt.study.results.copy import copy
 
     with counter("copied", "file") as each:
         done = copy(
@@ -359,7 +359,7 @@ def copy(arguments: argparse.Namespace) -> int:
 def dashboard(arguments: argparse.Namespace) -> int:
     """Serve optuna-dashboard."""
     from vaeopt.report.dashboard import serve
-    from vaeopt.study.artefacts import artefacts_of
+    from vaeopt.study.artefacts.store import artefacts_of
     from vaeopt.study.storage import storage_url
 
     file, _ = _load(arguments)
@@ -369,7 +369,7 @@ def dashboard(arguments: argparse.Namespace) -> int:
 
 def proxy(arguments: argparse.Namespace) -> int:
     """Serve the storage of a study to machines that cannot reach it."""
-    from vaeopt.study.proxy import serve
+    from vaeopt.study.processes.proxy import serve
     from vaeopt.study.storage import shown_url, storage_url
 
     file, study = _load(arguments)

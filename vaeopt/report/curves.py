@@ -11,10 +11,10 @@ from plotly.subplots import make_subplots
 
 from vaeopt.core.types import Floats
 from vaeopt.report.palette import INFEASIBLE, component_colour
-from vaeopt.study.access import candidates, metric_names, trials_frame
-from vaeopt.study.hypervolume import hypervolume_history
-from vaeopt.study.pareto import feasible
-from vaeopt.study.records import scores_in, settings_of
+from vaeopt.study.fronts.hypervolume import hypervolume_history
+from vaeopt.study.fronts.pareto import feasible
+from vaeopt.study.results.access import candidates, metric_names, trials_frame
+from vaeopt.study.results.records import scores_in, settings_of
 
 __all__ = ["CurvesInfo", "curves_info", "draw_curves", "draw_hypervolume", "picks_frame"]
 

@@ -7,7 +7,7 @@ from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from vaeopt.core.errors import StudyError
-from vaeopt.study.artefacts import Artefacts
+from vaeopt.study.artefacts.store import Artefacts
 from vaeopt.study.storage import open_storage
 
 __all__ = ["serve"]

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from vaeopt.core.types import Bools, Floats, Ints, WorkflowRun
 from vaeopt.report.palette import INFEASIBLE, component_colour
 from vaeopt.stages.vae import decode
-from vaeopt.study.access import metric_names
-from vaeopt.study.pareto import feasible, front, margin, representatives
+from vaeopt.study.fronts.pareto import feasible, front, margin, representatives
+from vaeopt.study.results.access import metric_names
 
 __all__ = [
     "FrontInfo",

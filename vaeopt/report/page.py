@@ -13,10 +13,10 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.report import figures
 from vaeopt.report.curves import curves_info, draw_curves, draw_hypervolume, picks_frame
 from vaeopt.report.tables import best_frame
-from vaeopt.study.access import metric_names, trials_frame
+from vaeopt.study.fronts.pareto import compromise, finished
 from vaeopt.study.guard import accepted_lines
-from vaeopt.study.pareto import compromise, finished
-from vaeopt.study.records import restore, settings_of
+from vaeopt.study.results.access import metric_names, trials_frame
+from vaeopt.study.results.records import restore, settings_of
 from vaeopt.study.session import Session
 
 __all__ = ["write_report"]

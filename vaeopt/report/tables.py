@@ -7,13 +7,13 @@ from typing import Any
 import optuna
 import pandas as pd
 
-from vaeopt.study.access import candidates, metric_names, trials_frame
-from vaeopt.study.confirmation import Confirmation, Ranking
-from vaeopt.study.pareto import margin, representatives
-from vaeopt.study.preferences import distances, win_share
-from vaeopt.study.repeats import over_trainings
-from vaeopt.study.rescore import Rescored
-from vaeopt.study.stored import stored_score, stored_scores
+from vaeopt.study.asking.repeats import over_trainings
+from vaeopt.study.fronts.pareto import margin, representatives
+from vaeopt.study.fronts.preferences import distances, win_share
+from vaeopt.study.results.access import candidates, metric_names, trials_frame
+from vaeopt.study.results.confirmation import Confirmation, Ranking
+from vaeopt.study.results.rescore import Rescored
+from vaeopt.study.results.stored import stored_score, stored_scores
 
 __all__ = ["best_frame", "confirm_frame", "confirm_lines", "format_frame", "rescored_frame"]
 

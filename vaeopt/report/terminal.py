@@ -9,8 +9,8 @@ import optuna
 from optuna.trial import FrozenTrial
 from tqdm import tqdm
 
-from vaeopt.study.access import metric_names, spans
-from vaeopt.study.pareto import compromise, finished, margin
+from vaeopt.study.fronts.pareto import compromise, finished, margin
+from vaeopt.study.results.access import metric_names, spans
 from vaeopt.study.session import Session
 
 __all__ = ["Terminal", "terminal"]

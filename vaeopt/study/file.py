@@ -21,7 +21,7 @@ from pydantic import (
 from vaeopt.core.errors import Mistake, SettingsError, StudyError
 from vaeopt.core.settings import Settings, Tuple
 from vaeopt.stages.micrograph import ImageSettings
-from vaeopt.study.samplers import Sampler, Tpe
+from vaeopt.study.asking.samplers import Sampler, Tpe
 from vaeopt.study.space import SearchEntry, SearchSpace, flatten
 from vaeopt.workflow import Workflow
 

@@ -11,22 +11,22 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.seeds import Seeds
-from vaeopt.study.ask import ask_together, running_elsewhere, used_up
+from vaeopt.study.artefacts.disk import room_on_disk
+from vaeopt.study.artefacts.sending import sending
+from vaeopt.study.asking.ask import ask_together, running_elsewhere, used_up
 from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
-from vaeopt.study.disk import room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.guard import check_same
-from vaeopt.study.interrupts import deferred
-from vaeopt.study.liveness import Pulse
-from vaeopt.study.pareto import finished
+from vaeopt.study.processes.interrupts import deferred
+from vaeopt.study.processes.liveness import Pulse
+from vaeopt.study.processes.workers import Crew
 from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.resume import requeue_interrupted, resumable
-from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import again_if_lost, closed, create_or_load, load_study, storage_url
 from vaeopt.study.tell import Outcome, tell
-from vaeopt.study.workers import Crew
 from vaeopt.workflow import (
     Workflow,
     resolve_devices,

@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
-from vaeopt.study.liveness import alive
-from vaeopt.study.process import worker_name
+from vaeopt.study.processes.liveness import alive
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.storage import exclusive
 
 __all__ = ["requeue_interrupted", "resumable"]

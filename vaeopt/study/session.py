@@ -11,7 +11,7 @@ from vaeopt.core.types import Comparison, KeyPoints, Micrograph
 from vaeopt.stages.keypoints import KeypointDetector, detect
 from vaeopt.stages.micrograph import load
 from vaeopt.stages.rewards.base import SEMANTICS, with_parts
-from vaeopt.study.artefacts import Artefacts, artefacts_of
+from vaeopt.study.artefacts.store import Artefacts, artefacts_of
 from vaeopt.study.file import StudyFile
 from vaeopt.study.space import SearchSpace
 from vaeopt.workflow import COMPUTING, StageCache, Workflow, comparison_for

@@ -5,11 +5,11 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from vaeopt.core.types import WorkflowRun
+from vaeopt.study.artefacts.disk import NoRoomError, room_on_disk
+from vaeopt.study.asking.repeats import average
 from vaeopt.study.attributes import WORKER
-from vaeopt.study.disk import NoRoomError, room_on_disk
-from vaeopt.study.process import worker_name
-from vaeopt.study.records import attach, keep_files, record_failure, set_constraint
-from vaeopt.study.repeats import average
+from vaeopt.study.processes.process import worker_name
+from vaeopt.study.results.records import attach, keep_files, record_failure, set_constraint
 from vaeopt.study.session import Session
 from vaeopt.study.storage import exclusive, together
 from vaeopt.workflow import Workflow, optimised, scores_of

@@ -19,14 +19,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.errors import StudyError
-from vaeopt.study.ask import room, running_elsewhere, used_up
+from vaeopt.study.asking.ask import room, running_elsewhere, used_up
+from vaeopt.study.asking.points import exhausted
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER, WORKER
-from vaeopt.study.division import divide
 from vaeopt.study.file import StudyFile
-from vaeopt.study.lifeline import lifeline
-from vaeopt.study.pareto import finished
-from vaeopt.study.points import exhausted
-from vaeopt.study.process import worker_name
+from vaeopt.study.fronts.pareto import finished
+from vaeopt.study.processes.division import divide
+from vaeopt.study.processes.lifeline import lifeline
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.progress import Progress
 from vaeopt.study.resume import requeue_interrupted
 from vaeopt.study.session import Session

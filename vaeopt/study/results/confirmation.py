@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vaeopt.core.types import Floats
-from vaeopt.study.ranking import (
+from vaeopt.study.fronts.ranking import (
     intraclass_correlation,
     mean_kendall_tau,
     runs_needed,

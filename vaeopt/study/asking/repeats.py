@@ -8,8 +8,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from vaeopt.study.asking.points import at, point_of
 from vaeopt.study.attributes import REPEAT
-from vaeopt.study.points import at, point_of
 from vaeopt.study.session import Session
 from vaeopt.workflow import Score
 

@@ -17,8 +17,8 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.study.attributes import INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
-from vaeopt.study.liveness import alive
-from vaeopt.study.process import worker_name
+from vaeopt.study.processes.liveness import alive
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.session import Session
 
 __all__ = [

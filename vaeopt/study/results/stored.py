@@ -10,10 +10,10 @@ from optuna.trial import FrozenTrial
 from vaeopt.core.errors import StudyError
 from vaeopt.core.settings import nearest
 from vaeopt.stages.rewards import Reward
+from vaeopt.study.asking.repeats import over_trainings
 from vaeopt.study.attributes import IDENTITY
-from vaeopt.study.pareto import finished
-from vaeopt.study.records import scores_in
-from vaeopt.study.repeats import over_trainings
+from vaeopt.study.fronts.pareto import finished
+from vaeopt.study.results.records import scores_in
 from vaeopt.workflow import Score
 
 __all__ = ["RESCORED", "StoredScore", "rescored_scores", "stored_score", "stored_scores"]

@@ -15,10 +15,10 @@ from typing import BinaryIO
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from vaeopt.core.errors import StudyError
-from vaeopt.study.bucket import Bucket
+from vaeopt.study.artefacts.bucket import Bucket
+from vaeopt.study.artefacts.places import place_of
 from vaeopt.study.file import StudyFile
-from vaeopt.study.places import place_of
-from vaeopt.study.process import worker_alive, worker_name
+from vaeopt.study.processes.process import worker_alive, worker_name
 
 __all__ = ["Artefacts", "artefacts_of"]
 

@@ -19,23 +19,23 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vaeopt.core.errors import StudyError
 from vaeopt.stages.rewards.base import trainings_compared
+from vaeopt.study.artefacts.sending import sending
 from vaeopt.study.attributes import IDENTITY, INTERRUPTED, WORKER
-from vaeopt.study.chebyshev import chebyshev, scaled
-from vaeopt.study.confirmation import DISTANCE, Confirmation, Leader, rank
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.fronts.chebyshev import chebyshev, scaled
+from vaeopt.study.fronts.pareto import best, by_compromise, costs, feasible, finished, front, margin
 from vaeopt.study.guard import accepted_names, check_same
-from vaeopt.study.interrupts import deferred
-from vaeopt.study.pareto import best, by_compromise, costs, feasible, finished, front, margin
-from vaeopt.study.process import worker_name
+from vaeopt.study.processes.interrupts import deferred
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.progress import Progress
 from vaeopt.study.quiet import name_metrics, quiet_optuna
-from vaeopt.study.records import (
+from vaeopt.study.results.confirmation import DISTANCE, Confirmation, Leader, rank
+from vaeopt.study.results.records import (
     seeds_of,
     settings_of,
 )
-from vaeopt.study.replay import retrain
+from vaeopt.study.results.replay import retrain
 from vaeopt.study.resume import requeue_interrupted
-from vaeopt.study.sending import sending
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import exclusive, load_study
 from vaeopt.study.tell import Outcome, tell

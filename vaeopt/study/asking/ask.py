@@ -8,12 +8,12 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from vaeopt.study.asking.draw import ALONE, Numbered
+from vaeopt.study.asking.points import exhausted, runs
 from vaeopt.study.attributes import BATCH, RETRY_OF, WORKER
-from vaeopt.study.draw import ALONE, Numbered
-from vaeopt.study.liveness import alive
-from vaeopt.study.pareto import finished
-from vaeopt.study.points import exhausted, runs
-from vaeopt.study.process import worker_name
+from vaeopt.study.fronts.pareto import finished
+from vaeopt.study.processes.liveness import alive
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.session import Session
 from vaeopt.study.storage import exclusive, together
 

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 from optuna.artifacts import Boto3ArtifactStore
 
 from vaeopt.core.errors import StudyError
-from vaeopt.study.places import SETTING, Place
+from vaeopt.study.artefacts.places import SETTING, Place
 
 __all__ = ["Bucket", "UnreachableError"]
 

@@ -9,9 +9,9 @@ from optuna.trial import FrozenTrial
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import WorkflowRun
+from vaeopt.study.asking.repeats import own_values
 from vaeopt.study.progress import Progress, Silent
-from vaeopt.study.records import environment, environment_of, seeds_of, settings_of
-from vaeopt.study.repeats import own_values
+from vaeopt.study.results.records import environment, environment_of, seeds_of, settings_of
 from vaeopt.study.session import Session
 from vaeopt.workflow import Workflow, resolve_devices, rewards_of, walk
 

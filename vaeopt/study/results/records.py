@@ -24,7 +24,7 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.core.version import __version__
 from vaeopt.stages.vae import trained_by
 from vaeopt.stages.vae.device import resolve_device
-from vaeopt.study.artefacts import Artefacts
+from vaeopt.study.artefacts.store import Artefacts
 from vaeopt.study.attributes import FAILURE, IDENTITY, REPEAT, SEED_NUMBER
 from vaeopt.study.session import Session
 from vaeopt.study.storage import set_attributes

@@ -8,20 +8,20 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.types import WorkflowRun
-from vaeopt.study.artefacts import Artefacts
+from vaeopt.study.artefacts.store import Artefacts
+from vaeopt.study.asking.repeats import mean_of, over_trainings, superseded
 from vaeopt.study.attributes import FAILURE, WORKER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.fronts.pareto import front, margin, pick
 from vaeopt.study.guard import accepted_lines
-from vaeopt.study.liveness import alive
-from vaeopt.study.pareto import front, margin, pick
-from vaeopt.study.process import worker_name
+from vaeopt.study.processes.liveness import alive
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.progress import Progress
-from vaeopt.study.records import restore, scores_in, without_files
-from vaeopt.study.repeats import mean_of, over_trainings, superseded
-from vaeopt.study.replay import run_once
+from vaeopt.study.results.records import restore, scores_in, without_files
+from vaeopt.study.results.replay import run_once
+from vaeopt.study.results.stored import rescored_scores
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study as _load_study
-from vaeopt.study.stored import rescored_scores
 
 __all__ = [
     "candidates",

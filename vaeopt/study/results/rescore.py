@@ -18,17 +18,17 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.base import with_parts
 from vaeopt.stages.rewards.composite import Composite
 from vaeopt.stages.rewards.reconstruction import Reconstruction
+from vaeopt.study.asking.repeats import over_trainings
 from vaeopt.study.attributes import IDENTITY, REPEAT
-from vaeopt.study.confirm import SOURCE
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.fronts.pareto import best, feasible, finished
 from vaeopt.study.guard import check_same
-from vaeopt.study.pareto import best, feasible, finished
 from vaeopt.study.quiet import name_metrics, quiet_optuna
-from vaeopt.study.records import restore, seeds_of, settings_of
-from vaeopt.study.repeats import over_trainings
+from vaeopt.study.results.confirm import SOURCE
+from vaeopt.study.results.records import restore, seeds_of, settings_of
+from vaeopt.study.results.stored import RESCORED
 from vaeopt.study.session import Session, prepare
 from vaeopt.study.storage import load_study
-from vaeopt.study.stored import RESCORED
 from vaeopt.workflow import Score, Workflow, complete, refit, score_of
 
 __all__ = ["RESCORES", "Rescored", "parse_reward", "rescore"]

@@ -12,8 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.seeds import derive
-from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
-from vaeopt.study.points import (
+from vaeopt.study.asking.points import (
     Taken,
     at,
     least_tried,
@@ -22,7 +21,8 @@ from vaeopt.study.points import (
     point_of,
     takers,
 )
-from vaeopt.study.process import worker_name
+from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
+from vaeopt.study.processes.process import worker_name
 from vaeopt.study.session import Session
 from vaeopt.study.storage import exclusive, set_attributes
 

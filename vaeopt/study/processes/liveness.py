@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.study.attributes import BEAT, WORKER
-from vaeopt.study.process import before_reboot, worker_alive, worker_name
+from vaeopt.study.processes.process import before_reboot, worker_alive, worker_name
 from vaeopt.study.storage import backend_of
 from vaeopt.study.storage.relational import Relational
 

@@ -5,8 +5,8 @@ import optuna
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import Floats
-from vaeopt.study.chebyshev import scaled
-from vaeopt.study.pareto import costs, feasible, finished
+from vaeopt.study.fronts.chebyshev import scaled
+from vaeopt.study.fronts.pareto import costs, feasible, finished
 
 __all__ = ["REFERENCE", "hypervolume", "hypervolume_history"]
 

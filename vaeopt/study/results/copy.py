@@ -12,15 +12,15 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL
 
 from vaeopt.core.errors import StudyError
-from vaeopt.study.artefacts import Artefacts, artefacts_of
+from vaeopt.study.artefacts.disk import room_on_disk
+from vaeopt.study.artefacts.store import Artefacts, artefacts_of
+from vaeopt.study.asking.points import runs
 from vaeopt.study.attributes import IDENTITY, INTERRUPTED
-from vaeopt.study.confirm import CONFIRMS
-from vaeopt.study.disk import room_on_disk
 from vaeopt.study.file import StudyFile, StudySettings, open_study
-from vaeopt.study.points import runs
 from vaeopt.study.quiet import quiet_optuna
-from vaeopt.study.records import FILES
-from vaeopt.study.rescore import RESCORES
+from vaeopt.study.results.confirm import CONFIRMS
+from vaeopt.study.results.records import FILES
+from vaeopt.study.results.rescore import RESCORES
 from vaeopt.study.storage import (
     closed,
     exclusive,

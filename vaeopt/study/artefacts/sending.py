@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 import optuna
 from optuna.trial import FrozenTrial
 
-from vaeopt.study.artefacts import Artefacts
-from vaeopt.study.bucket import Bucket
-from vaeopt.study.records import FILES
+from vaeopt.study.artefacts.bucket import Bucket
+from vaeopt.study.artefacts.store import Artefacts
+from vaeopt.study.results.records import FILES
 
 __all__ = ["sending"]
 

@@ -6,8 +6,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import Floats
-from vaeopt.study.chebyshev import chebyshev, scaled
-from vaeopt.study.repeats import superseded
+from vaeopt.study.asking.repeats import superseded
+from vaeopt.study.fronts.chebyshev import chebyshev, scaled
 
 __all__ = [
     "best",

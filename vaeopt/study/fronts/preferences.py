@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial
 
 from vaeopt.core.errors import StudyError
 from vaeopt.core.settings import nearest
-from vaeopt.study.chebyshev import chebyshev, scaled
-from vaeopt.study.pareto import costs, feasible, front
+from vaeopt.study.fronts.chebyshev import chebyshev, scaled
+from vaeopt.study.fronts.pareto import costs, feasible, front
 
 __all__ = ["DRAWS", "distances", "parse_weights", "preferred", "win_share"]
 

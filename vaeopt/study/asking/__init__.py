@@ -1,0 +1,1 @@
+"""What is tried next: the samplers, one question at a time, points and their repeats."""

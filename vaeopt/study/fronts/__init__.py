@@ -1,0 +1,1 @@
+"""What is best of several objectives: fronts, hypervolumes, preferences."""

@@ -1,0 +1,1 @@
+"""Who works on a study: workers, their signs of life, and how they share devices."""
