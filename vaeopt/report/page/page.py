@@ -26,7 +26,8 @@ from vaeopt.study.session import Session
 
 __all__ = ["write_report"]
 
-_GRID_AFTER = ("curves", "components")  # the paper's order
+_GRID = "Latents by window and invariance"
+_GRID_AFTER = ("curves", "number_of_components")  # the paper's order
 _GRID_CAPTION = (
     "The best trial of each window (columns) and set of invariances (rows): its latents, one dot "
     "per key point, coloured by component. A colour means the "
@@ -66,11 +67,12 @@ def write_report(
         raise StudyError(
             f"study {study.study_name!r} has no finished trial yet", remedy="run 'vaeopt optimize'"
         )
-    panels = study_panels(study, baseline=baseline)
+    nm = session.micrograph.pixel_size_nm
+    panels = study_panels(study, baseline=baseline, pixel_size_nm=nm)
     number, run, lost = _winner(study, session)
     own = [] if run is None or number is None else winner_panels(number, run)
     pictures = pictures_of(study, session.artefacts)
-    grid = grid_info(study, session.micrograph.pixel_size_nm)
+    grid = grid_info(study, nm)
     text = _page(study, session, panels, own, pictures, grid, lost)
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "best.csv", best_frame(study).to_csv(index=False))
@@ -160,30 +162,38 @@ def _parts(
     if not best.empty:
         known = best.drop(columns=[name for name in best if best[name].isna().all()])
         caption = "Trials that no other one beats in all objectives." if several else "The best."
-        parts["Pareto front" if several else "Best trials"] = table(
-            known.rename(columns={"mean_of": "trainings"}), caption
-        )
-    last = max((i for i, p in enumerate(panels) if p.name in _GRID_AFTER), default=len(panels) - 1)
+        title = _section(panels, "front", "Pareto front") if several else "Best trials"
+        parts[title] = table(known.rename(columns={"mean_of": "trainings"}), caption)
+    last = max((i for i, p in enumerate(panels) if p.name.startswith(_GRID_AFTER)), default=-1)
+    # A section is not cut in two.
+    while 0 <= last < len(panels) - 1 and panels[last + 1].section == panels[last].section:
+        last += 1
     shown = _grid_part(grid, pictures) if len(grid.cells) > 1 else ""
     for i, panel in enumerate(panels):
         held = parts.get(panel.section, "")
         parts[panel.section] = held + sections.panel_html(panel, trials=True)
         if i == last and shown:
-            parts["Latents by window and invariance"] = shown
-    if not panels and shown:
-        parts["Latents by window and invariance"] = shown
+            parts[_GRID] = shown
+    if shown:
+        parts.setdefault(_GRID, shown)
     picks = picks_frame(study)
     if len(picks) > 1:
         caption = "The healthy trial that each reward or score would pick by itself."
-        held = parts.get("What each reward would pick", "")
-        parts["What each reward would pick"] = held + table(picks, caption)
+        title = _section(panels, "picks", "What each reward would pick")
+        parts[title] = parts.get(title, "") + table(picks, caption)
     collapsed = sections.collapsed_table(frame)
     if collapsed:
-        parts["Collapsed trials"] = parts.get("Collapsed trials", "") + collapsed
+        title = _section(panels, "collapse", "Collapsed trials")
+        parts[title] = parts.get(title, "") + collapsed
     parts["All trials"] = sections.all_trials(frame)
     parts["Settings, versions, hashes"] = sections.made_with(study, session)
     parts["How to cite"] = sections.citation()
     return parts
+
+
+def _section(panels: list[Panel], name: str, other: str) -> str:
+    """Where a table about the same as this figure belongs."""
+    return next((panel.section for panel in panels if panel.name == name), other)
 
 
 def _grid_part(grid: GridInfo, pictures: Pictures) -> str:
