@@ -277,18 +277,26 @@ def rescore(arguments: argparse.Namespace) -> int:
 
 def report(arguments: argparse.Namespace) -> int:
     """Write one HTML page."""
-    from vaeopt.report.page import write_report
+    import webbrowser
+
+    from vaeopt.report.page import check_png, write_report
     from vaeopt.study.file import open_study
     from vaeopt.study.session import prepare
     from vaeopt.study.storage import load_study
 
+    if arguments.png:
+        check_png()  # before any work
     file, study = _load(arguments)
     baseline = None
     if arguments.baseline is not None:
         baseline = load_study(open_study(arguments.baseline))
     out = arguments.out or file.folder / "report"
-    page = write_report(study, prepare(file), out, baseline=baseline)
+    page = write_report(
+        study, prepare(file), out, baseline=baseline, png=arguments.png, csv=arguments.csv
+    )
     print(f"wrote {page}")
+    if arguments.open and not webbrowser.open(page.resolve().as_uri()):
+        complain("no browser was found; open the page yourself")
     return 0
 
 

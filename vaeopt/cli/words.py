@@ -159,6 +159,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="STUDY",
         help="draw the hypervolume of this study too, e.g. the same one by random search",
     )
+    sub.add_argument(
+        "--csv", action="store_true", help="also write the data of every figure: figures/NAME.csv"
+    )
+    sub.add_argument(
+        "--png", action="store_true", help="also write every figure: figures/NAME.png (kaleido)"
+    )
+    sub.add_argument("--open", action="store_true", help="open the page in a browser")
     storage(sub)
 
     sub = verb("export", verbs.export, "write key points, record and model of a trial")
