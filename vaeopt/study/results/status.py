@@ -16,7 +16,7 @@ from vaeopt.study.guard import accepted_lines
 from vaeopt.study.processes.liveness import alive
 from vaeopt.study.processes.process import worker_name
 from vaeopt.study.results.access import metric_names, spans
-from vaeopt.study.results.pace import LAST, pace_of
+from vaeopt.study.results.pace import LAST, Pace, pace_of
 from vaeopt.study.results.records import without_files
 
 __all__ = [
@@ -161,16 +161,28 @@ def status_of(
         interrupted=len(ended) - len(failed),
         running=running,
         workers=workers,
-        trials_per_hour=pace and pace.per_hour,
-        seconds_per_trial=pace and pace.seconds_per_trial,
+        trials_per_hour=None if pace is None else pace.per_hour,
+        seconds_per_trial=None if pace is None else pace.seconds_per_trial,
         paced_over=0 if pace is None else pace.trials,
-        left_s=0.0 if not missing else pace and pace.left_s(missing, workers, ages),
+        left_s=_left_s(pace, missing, workers, ages),
         best=None if chosen is None else _good(names, chosen),
         front=[_good(names, t) for t in front(study)],
         failures=[_failed(t) for t in failed[: -_FAILURES - 1 : -1]],
         accepted=accepted_lines(study),
         without_files=None if store is None else without_files(complete, store),
     )
+
+
+def _left_s(
+    pace: Pace | None, missing: int, workers: int, begun_s: Sequence[float]
+) -> float | None:
+    if not missing:
+        return 0.0
+    return None if pace is None else pace.left_s(missing, workers, begun_s)
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(timespec="seconds")
 
 
 def _good(names: Sequence[str], trial: FrozenTrial) -> Good:
@@ -183,7 +195,7 @@ def _running(study: optuna.Study, trial: FrozenTrial, now: datetime) -> Running:
     return Running(
         trial=trial.number,
         worker=who(trial),
-        started=began and began.isoformat(timespec="seconds"),
+        started=_iso(began),
         # Clocks of two machines may differ by some seconds.
         age_s=0.0 if began is None else max(0.0, (now - began).total_seconds()),
         alive=here or alive(trial, study),
@@ -203,7 +215,7 @@ def _failed(trial: FrozenTrial) -> Failed:
     reason, ended = trial.user_attrs.get(FAILURE, {}), trial.datetime_complete
     return Failed(
         trial=trial.number,
-        ended=ended and ended.isoformat(timespec="seconds"),
+        ended=_iso(ended),
         type=reason.get("type", "unknown"),
         message=" ".join(reason.get("message", "").split()),
     )
