@@ -82,14 +82,26 @@ def load_trial(
     return restore(found, prepare(file))
 
 
-def trials_frame(study: optuna.Study) -> pd.DataFrame:
+def trials_frame(
+    study: optuna.Study | str | Path | StudyFile, *, storage: str | None = None
+) -> pd.DataFrame:
     """One row per trial that has ended: state, rewards, parameters, and why it may not win.
+
+    Rewards and scores are floats, NaN where there is none; parameters are as Optuna holds them;
+    ``loss`` is the last training loss [nats per patch], ``seconds`` from asking to telling. A study
+    without a finished trial gives the same columns and no row.
 
     Beside the rewards stand recorded and re-scored values by their labels, and ``LABEL sd`` where
     a value is the mean over replicates or subsets. Where parameters were trained in several trials
     that are averaged, ``mean_of`` is the number of trials that the values of a row are means of,
     their deviation is that of one trial, and rows that are part of a later one are ``superseded``.
+
+    Args:
+        study: of Optuna, or a study folder, or a ``.toml`` file.
+        storage: Optuna storage URL, with a folder or a file.
     """
+    if not isinstance(study, optuna.Study):
+        study = load_study(study, storage=storage)
     names = metric_names(study)
     on_front = {trial.number for trial in front(study)}
     rescored = rescored_scores(study)
@@ -132,7 +144,17 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
                 "reason": "; ".join(reasons) or failure.get("message", ""),
             }
         )
-    return pd.DataFrame(rows)
+    if not rows:
+        kinds = {"trial": int, "state": str, "feasible": bool, "front": bool}
+        kinds |= dict.fromkeys([*names, "loss", "components", "seconds"], float) | {"reason": str}
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
+    frame = pd.DataFrame(rows)
+    labels = {label for scores in by_number.values() for label in scores}
+    numeric = {*names, *labels, *(f"{n} sd" for n in labels), *rescored}
+    numeric |= {"loss", "components", "seconds"}
+    # A None makes a column of objects where all are None.
+    objects = [n for n in frame if n in numeric and frame[n].dtype == object]
+    return frame.astype(dict.fromkeys(objects, float))
 
 
 def candidates(frame: pd.DataFrame) -> pd.DataFrame:
