@@ -181,7 +181,7 @@ def _load(arguments: argparse.Namespace) -> "tuple[StudyFile, optuna.Study]":
 def status(arguments: argparse.Namespace) -> int:
     """Say how far a study is."""
     from vaeopt.study.artefacts.store import artefacts_of
-    from vaeopt.study.results.access import status_lines
+    from vaeopt.study.results.status import status_lines
     from vaeopt.study.storage import shown_url, storage_url
 
     file, study = _load(arguments)
@@ -354,7 +354,10 @@ def copy(arguments: argparse.Namespace) -> int:
             each=each,
         )
     *others, (search, trials) = done.trials.items()
-    print(f"copied {trials} trials of study {search!r}, {done.finished} of them finished")
+    if trials:
+        print(f"copied {trials} trials of study {search!r}, {done.finished} of them finished")
+    else:
+        print(f"copied study {search!r}, which has no trials yet")
     for name, number in others:
         print(f"copied {number} trials of study {name!r}")
     if done.files is not None:
