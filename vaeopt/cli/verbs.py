@@ -370,12 +370,16 @@ def copy(arguments: argparse.Namespace) -> int:
 def dashboard(arguments: argparse.Namespace) -> int:
     """Serve optuna-dashboard."""
     from vaeopt.report.dashboard import serve
-    from vaeopt.study.artefacts.store import artefacts_of
-    from vaeopt.study.storage import storage_url
+    from vaeopt.study.file import open_study
 
-    file, _ = _load(arguments)
-    url = storage_url(file, arguments.storage)
-    return serve(url, artefacts_of(file), host=arguments.host, port=arguments.port)
+    return serve(
+        open_study(arguments.study),
+        storage=arguments.storage,
+        host=arguments.host,
+        port=arguments.port,
+        figures=not arguments.no_figures,
+        browse=arguments.open,
+    )
 
 
 def proxy(arguments: argparse.Namespace) -> int:
