@@ -114,11 +114,11 @@ def create(arguments: argparse.Namespace) -> int:
 
 def optimize(arguments: argparse.Namespace) -> int:
     """Create a study or go on with it."""
+    from vaeopt.report.illustrated import optimize
     from vaeopt.report.tables import best_frame, format_frame
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
     from vaeopt.study.fronts.pareto import compromise, finished
-    from vaeopt.study.optimize import optimize
     from vaeopt.study.storage import shown_url, storage_url
 
     file = open_study(arguments.study)
@@ -154,8 +154,8 @@ def worker(arguments: argparse.Namespace) -> int:
 
     told = inherit()  # first: whoever started this process may be gone before the study is open
 
+    from vaeopt.report.illustrated import work
     from vaeopt.report.terminal import terminal
-    from vaeopt.study.optimize import work
 
     with terminal(quiet=arguments.quiet) as progress:
         work(
@@ -216,10 +216,10 @@ def best(arguments: argparse.Namespace) -> int:
 
 def confirm(arguments: argparse.Namespace) -> int:
     """Train the leaders again."""
+    from vaeopt.report.illustrated import confirm
     from vaeopt.report.tables import confirm_frame, confirm_lines, format_frame
     from vaeopt.report.terminal import terminal
     from vaeopt.study.fronts.pareto import compromise
-    from vaeopt.study.results.confirm import confirm
 
     file, study = _load(arguments)
     if compromise(study) is None:
