@@ -52,11 +52,8 @@ def ask_together(study: optuna.Study, session: Session, total: int) -> list[Tria
 
 def room(study: optuna.Study, total: int) -> int:
     """How many trials may still be started, so that ``total`` are finished in the end."""
-    taken = sum(
-        trial.state == TrialState.COMPLETE
-        or (trial.state == TrialState.RUNNING and runs(study, trial))
-        for trial in study.get_trials(deepcopy=False)
-    )
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    taken = len(finished(study)) + sum(runs(study, trial) for trial in running)
     return max(0, total - taken)
 
 
