@@ -104,7 +104,12 @@ def test_the_page_is_opened_if_asked_for(
     finished_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda url: bool(opened.append(url)))
+
+    def nowhere(url: str) -> bool:
+        opened.append(url)
+        return False
+
+    monkeypatch.setattr("webbrowser.open", nowhere)
     assert main(["report", str(finished_copy), "--open"]) == 0
     assert opened == [(finished_copy / "report" / "report.html").resolve().as_uri()]
     assert "no browser was found; open the page yourself" in capsys.readouterr().err

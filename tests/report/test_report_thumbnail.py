@@ -2,22 +2,26 @@
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import vaeopt as vo
+from vaeopt.report.figures import latents_info
 from vaeopt.report.palette import INFEASIBLE, component_colour
 from vaeopt.report.thumbnail import (
     ThumbnailInfo,
     draw_thumbnail,
     in_grey,
     png_uri,
-    telling_pair,
     thumbnail_info,
 )
-from vaeopt.study.results.latents import StoredLatents
+from vaeopt.study.results.latents import StoredLatents, read_latents
+from vaeopt.study.results.records import restore
+from vaeopt.study.session import prepare
 
 
 def latents(z: Any, component: Any, kept: Any = None, **more: Any) -> StoredLatents:
@@ -82,10 +86,21 @@ def test_ellipses_are_two_sigma() -> None:
 
 
 def test_of_many_latents_those_are_shown_that_tell_components_apart() -> None:
-    found = two_groups(d=4)
-    assert 3 in telling_pair(found)
-    assert telling_pair(latents(np.zeros((5, 4)), [0] * 5)) == (0, 1)
-    assert telling_pair(latents(np.zeros((5, 1)), [0] * 5)) == (0,)
+    assert 3 in thumbnail_info(two_groups(d=4)).axes
+    rng = np.random.default_rng(0)
+    loud = rng.normal(size=(50, 4)) * [1, 3, 0.1, 2]
+    assert thumbnail_info(latents(loud, [0] * 50)).axes == (1, 3), "by signal to noise"
+    assert thumbnail_info(latents(np.zeros((5, 1)), [0] * 5)).axes == (0,)
+
+
+def test_it_shows_the_plane_of_the_large_figure(finished_folder: Path) -> None:
+    study, session = vo.load_study(finished_folder), prepare(vo.open_study(finished_folder))
+    for trial in study.trials:
+        info = thumbnail_info(read_latents(trial, session.artefacts))
+        large = latents_info(restore(trial, session))
+        np.testing.assert_array_equal(info.z, large.z)
+        for small, wide in zip(info.ellipses, large.ellipses, strict=True):
+            np.testing.assert_allclose(small.min(axis=0), wide.min(axis=0), atol=1e-2)
 
 
 def test_filtered_points_are_grey() -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from vaeopt.core.types import Bools, Floats, Ints
 from vaeopt.report.palette import INFEASIBLE, component_colour
+from vaeopt.report.plane import telling_plane
 from vaeopt.study.results.latents import StoredLatents
 
 __all__ = [
@@ -17,7 +18,6 @@ __all__ = [
     "draw_thumbnail",
     "in_grey",
     "png_uri",
-    "telling_pair",
     "thumbnail_info",
 ]
 
@@ -67,26 +67,12 @@ def _palette() -> Pixels:
     return np.asarray(np.round(np.asarray(table, np.float64)), np.uint8)
 
 
-def telling_pair(latents: StoredLatents) -> tuple[int, ...]:
-    """The two latents along which the components lie furthest apart, in rising order.
-
-    The first two without a fit or with one component; the only one if there is one.
-    """
-    if latents.latent_dim < 3:
-        return tuple(range(latents.latent_dim))
-    if latents.n_components < 2:
-        return (0, 1)
-    weights = latents.weights / latents.weights.sum()
-    centre = weights @ latents.means
-    between = weights @ (latents.means - centre) ** 2
-    within = weights @ np.diagonal(latents.covariances, axis1=1, axis2=2)
-    order = np.argsort(-between / np.maximum(within, 1e-300), kind="stable")
-    return tuple(sorted(int(axis) for axis in order[:2]))
-
-
 def thumbnail_info(latents: StoredLatents) -> ThumbnailInfo:
     """Points and ellipses of one trial in the plane that tells most."""
-    axes = telling_pair(latents)
+    with np.errstate(all="ignore"):  # a training that diverged has a picture, too
+        signal = latents.z_mean.var(axis=0) / (latents.z_std**2).mean(axis=0)
+        pair = telling_plane(latents.z_mean, latents.component, latents.kept, signal)
+    axes = pair if latents.latent_dim > 1 else (0,)
     ellipses: list[Floats] = []
     if len(axes) == 2:
         angle = np.linspace(0, 2 * np.pi, 361)

@@ -14,7 +14,7 @@ from vaeopt.report.page.words import human
 __all__ = ["anchor", "cell", "data_block", "definitions", "details", "escape", "section", "table"]
 
 _LONG = 15  # rows of a table that gets a bar of its own to scroll
-_WORDS = 40  # characters of a cell that is broken into lines
+_TEXT = 40  # characters of a cell that is broken into lines
 
 
 def escape(text: object) -> str:
@@ -120,7 +120,7 @@ def _numeric(column: "pd.Series[Any]") -> bool:
 def _td(value: Any, numeric: bool, *, trial: bool) -> str:
     text = cell(value)
     if not numeric:
-        return f"<td{' class=words' if len(text) > _WORDS else ''}>{escape(text)}</td>"
+        return f"<td{' class=text' if len(text) > _TEXT else ''}>{escape(text)}</td>"
     if text == "":
         return "<td class=n></td>"
     inner = f"<button type='button' data-trial='{text}'>{text}</button>" if trial else text
