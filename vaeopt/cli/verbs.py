@@ -265,7 +265,7 @@ def report(arguments: argparse.Namespace) -> int:
         baseline = load_study(open_study(arguments.baseline))
     out = arguments.out or file.folder / "report"
     page = write_report(study, prepare(file), out, baseline=baseline)
-    print(f"wrote {page}")
+    answer(arguments, {"page": page, "folder": out}, [f"wrote {page}"])
     return 0
 
 

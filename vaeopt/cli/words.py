@@ -184,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
     storage(sub)
 
     sub = verb("report", verbs.report, "write one HTML page with tables and figures")
+    machines(sub)
     out(sub, "folder (default: report/ beside the study file)")
     sub.add_argument(
         "--baseline",
