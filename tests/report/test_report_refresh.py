@@ -12,8 +12,8 @@ import vaeopt as vo
 from tests.study.tiny import write_study
 from vaeopt.core.errors import StudyError
 from vaeopt.report.dashboard import refresh
+from vaeopt.report.dashboard.cards import panels_of
 from vaeopt.report.dashboard.refresh import Refresher
-from vaeopt.report.panels import study_panels
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
 from vaeopt.study.storage import StorageError, load_study
@@ -61,17 +61,17 @@ def test_nothing_is_drawn_while_nothing_happens(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks, drawn = threading.Semaphore(0), []
-    panels, look = study_panels, Refresher._look
+    panels, look = panels_of, Refresher._look
 
-    def counted(study: optuna.Study) -> object:
+    def counted(study: optuna.Study, pixel_size_nm: float | None) -> object:
         drawn.append(study)
-        return panels(study)
+        return panels(study, pixel_size_nm)
 
     def looked(self: Refresher) -> None:
         look(self)
         looks.release()
 
-    monkeypatch.setattr(refresh, "study_panels", counted)
+    monkeypatch.setattr(refresh, "panels_of", counted)
     monkeypatch.setattr(Refresher, "_look", looked)
     with Refresher(open_study(folder), None, pytest.fail, every_s=0.01):
         for _ in range(5):
@@ -106,10 +106,10 @@ def test_an_error_of_ours_does_not_end_the_dashboard(
 ) -> None:
     lines: list[str] = []
 
-    def fail(study: optuna.Study) -> object:
+    def fail(study: optuna.Study, pixel_size_nm: float | None) -> object:
         raise ZeroDivisionError("of a figure\nwith a second line")
 
-    monkeypatch.setattr(refresh, "study_panels", fail)
+    monkeypatch.setattr(refresh, "panels_of", fail)
     with Refresher(open_study(folder), None, lines.append, every_s=0.01):
         _until(lambda: bool(lines))
     assert lines == ["figures are not saved: ZeroDivisionError: of a figure"]
