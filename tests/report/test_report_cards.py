@@ -1,5 +1,6 @@
 """Figures in the study: what is stored, when, and that everything else goes on beside it."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,18 @@ from optuna.exceptions import StorageInternalError
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects, is_valid_graph_object_id
 
 import vaeopt as vo
-from tests.study.tiny import made_by_hand, points
+from tests.study.tiny import made_by_hand, points, write_study
 from vaeopt.cli import main
-from vaeopt.report.dashboard.cards import CARD_HEIGHT_PX, Card, cards_of, save_cards
+from vaeopt.report.dashboard.cards import (
+    CARD_HEIGHT_PX,
+    Card,
+    cards_of,
+    in_order,
+    panels_of,
+    save_cards,
+)
 from vaeopt.report.dashboard.refresh import save_figures
-from vaeopt.report.panels import Panel, study_panels
+from vaeopt.report.panels import Panel
 from vaeopt.study.optimize import optimize
 from vaeopt.study.results.copy import copy
 
@@ -41,28 +49,32 @@ def empty() -> optuna.Study:
 
 
 def test_a_card_says_what_it_is_and_fits() -> None:
-    given = panel("front", caption="word " * 40)
+    given = panel("front", caption="word " * 40 + "e.g. a word. A second sentence.")
     (card,) = cards_of([given])
-    assert card.id == "vaeopt-01-front"
+    assert card.id == "vaeopt-front"
     assert is_valid_graph_object_id(card.id)
     layout = json.loads(card.json)["layout"]
     assert layout["title"]["text"] == "<b>Title</b>"
     lines = layout["title"]["subtitle"]["text"].split("<br>")
-    assert " ".join(lines) == given.caption.strip()
+    assert " ".join(lines) == "word " * 40 + "e.g."
     assert max(map(len, lines)) < 100
     assert layout["height"] == CARD_HEIGHT_PX
     assert "width" not in layout
-    assert layout["margin"]["t"] > 15 * len(lines)
+    assert layout["margin"]["t"] > 40 + 12 * len(lines)
     assert given.figure.layout.height == 900, "the figure itself stays as it is"
 
 
-def test_the_ids_sort_as_the_figures_stand() -> None:
-    cards = cards_of([panel(f"p{i}") for i in range(12)])
-    assert [card.id for card in cards] == sorted(card.id for card in cards)
+def test_cards_are_shown_in_the_order_of_the_figures(empty: optuna.Study) -> None:
+    names = ["b", "a", "d"]
+    empty._storage.set_study_system_attr(empty._study_id, "dashboard:plot_data:mine:0", "{}")
+    save_cards(empty, cards_of([panel(name) for name in names]))
+    attrs = attributes(empty)
+    ids = [*(f"vaeopt-{name}" for name in names), "mine"]
+    assert list(in_order(shown(empty), attrs)) == ids
 
 
 def test_what_is_stored_is_what_the_dashboard_reads(empty: optuna.Study) -> None:
-    long = Card("vaeopt-01-long", json.dumps({"data": [], "layout": {"text": "x" * 50_000}}))
+    long = Card("vaeopt-long", json.dumps({"data": [], "layout": {"text": "x" * 50_000}}))
     assert save_cards(empty, [long]) == 1
     assert shown(empty) == dict([long])
     assert max(len(str(value)) for value in attributes(empty).values()) < 65_536  # of MySQL
@@ -70,13 +82,13 @@ def test_what_is_stored_is_what_the_dashboard_reads(empty: optuna.Study) -> None
 
 def test_a_shorter_figure_leaves_nothing_of_a_longer_one(empty: optuna.Study) -> None:
     for length in (50_000, 10, 33_000):
-        card = Card("vaeopt-01-a", json.dumps({"layout": {"text": "x" * length}}))
+        card = Card("vaeopt-a", json.dumps({"layout": {"text": "x" * length}}))
         assert save_cards(empty, [card]) == 1
         assert shown(empty) == dict([card])
 
 
 def test_what_has_not_changed_is_not_written(empty: optuna.Study) -> None:
-    first, second = (Card(f"vaeopt-0{i}-a", json.dumps({"layout": {"text": i}})) for i in (1, 2))
+    first, second = (Card(f"vaeopt-{i}", json.dumps({"layout": {"text": i}})) for i in (1, 2))
     save_cards(empty, [first, second])
     assert save_cards(empty, [first, second]) == 0
     assert save_cards(empty, [first, second._replace(json='{"data": []}')]) == 1
@@ -92,9 +104,12 @@ def test_a_figure_that_is_gone_can_still_be_drawn_and_those_of_others_stay(
     save_cards(empty, cards_of([panel("a")]))
     found = shown(empty)
     assert found["mine"] == '{"data": []}'
-    gone = json.loads(found["vaeopt-02-b"])
-    assert "data" not in gone or gone["data"] == []
-    assert "nothing to draw" in gone["layout"]["annotations"][0]["text"]
+    gone = json.loads(found["vaeopt-b"])
+    assert gone["data"] == []
+    assert gone["layout"]["title"]["text"] == "not drawn any more"
+    assert list(in_order(found, attributes(empty))) == ["vaeopt-a", "mine"]
+    save_cards(empty, cards_of([panel("a"), panel("b")]))
+    assert list(in_order(shown(empty), attributes(empty))) == ["vaeopt-a", "vaeopt-b", "mine"]
 
 
 def test_all_figures_change_together_or_not_at_all(
@@ -121,12 +136,26 @@ def test_all_figures_change_together_or_not_at_all(
 
 def test_every_figure_of_a_study_is_small_and_stays_the_same(finished_copy: Path) -> None:
     study = vo.load_study(finished_copy)
-    names = [one.name for one in study_panels(study)]
-    assert save_figures(study) == len(names) >= 4
-    found = shown(study)
-    assert [name.split("-", 2)[2] for name in sorted(found)] == names
+    names = [one.name for one in panels_of(study)]
+    assert {"front", "curves"} < set(names)
+    assert len(set(names)) == len(names)
+    assert save_figures(study) == len(names)
+    found = in_order(shown(study), attributes(study))
+    assert list(found) == [f"vaeopt-{name}" for name in names]
     assert max(map(len, found.values())) < 150_000
     assert save_figures(study) == 0, "drawn twice, the same"
+
+
+def test_curves_are_those_of_the_objectives_two_on_a_card(tmp_path: Path) -> None:
+    kinds = ("reconstruction", "gain", "rate")
+    rewards = f"[ {', '.join(f'{{ kind = {kind!r} }}' for kind in kinds)} ]".replace("'", '"')
+    study = optimize(write_study(tmp_path, rewards=rewards, n_trials=3))
+    found = {one.name: one.figure for one in panels_of(study) if one.name.startswith("curves")}
+    assert list(found) == ["curves", "curves_2"]
+    titles = [[a.text for a in figure.layout.annotations] for figure in found.values()]
+    assert [len(texts) for texts in titles] == [2, 1]
+    for text, name in zip(itertools.chain(*titles), ["fvu_core", "gain", "rate"], strict=True):
+        assert name in text.replace("<br>", "")
 
 
 def test_a_study_without_trials_has_no_figures(empty: optuna.Study) -> None:

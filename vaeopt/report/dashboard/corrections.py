@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from vaeopt.report.dashboard.cards import in_order
 from vaeopt.study.asking.repeats import superseded
 from vaeopt.study.fronts.pareto import margin
 
@@ -21,15 +22,16 @@ def correct(storage: BaseStorage) -> None:
 
     - Collapsed trials would be named among the best ones: constraints are not looked at there. So
       would single trainings whose mean with others is another trial.
-    - Saved figures would be shown in any order, since they are taken from a set.
+    - Saved figures would be shown in any order, since they are taken from a set, and so would those
+      that are not drawn any more.
 
     Args:
         storage: that is going to be served.
     """
     from optuna_dashboard import _app, _custom_plot_data, _pareto_front, _serializer
 
-    def figures_by_id(system_attrs: Mapping[str, Any]) -> dict[str, str]:
-        return dict(sorted(_custom_plot_data.get_plotly_graph_objects(system_attrs).items()))
+    def figures(system_attrs: Mapping[str, Any]) -> dict[str, str]:
+        return in_order(_custom_plot_data.get_plotly_graph_objects(system_attrs), system_attrs)
 
     def front_of(
         trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
@@ -48,7 +50,7 @@ def correct(storage: BaseStorage) -> None:
         # Where all have collapsed one must be named all the same; "detail" takes it out.
         return pick(without_collapsed(every) or every, key=lambda trial: trial.values[0])
 
-    _app.get_plotly_graph_objects = figures_by_id
+    _app.get_plotly_graph_objects = figures
     _app.get_pareto_front_trials = front_of
     _app.serialize_study_detail = detail
     vars(storage)["get_best_trial"] = best_trial

@@ -10,8 +10,8 @@ import optuna
 from optuna.trial import TrialState
 
 from vaeopt.core.errors import VaeoptError
-from vaeopt.report.dashboard.cards import cards_of, save_cards
-from vaeopt.report.panels import study_panels
+from vaeopt.report.dashboard.cards import cards_of, panels_of, save_cards
+from vaeopt.stages.micrograph import load
 from vaeopt.study.file import StudyFile
 from vaeopt.study.storage import closed, load_study
 from vaeopt.study.storage.together import rdb_of
@@ -26,9 +26,14 @@ _GROWTH_OF_JOURNAL = 1.25
 _LAST_WORD_S = 5.0
 
 
-def save_figures(study: optuna.Study) -> int:
-    """Draw the figures of a study and store those that have changed; returns their number."""
-    return save_cards(study, cards_of(study_panels(study)))
+def save_figures(study: optuna.Study, pixel_size_nm: float | None = None) -> int:
+    """Draw the figures of a study and store those that have changed; returns their number.
+
+    Args:
+        study: with or without finished trials.
+        pixel_size_nm: of the image, if it is known.
+    """
+    return save_cards(study, cards_of(panels_of(study, pixel_size_nm)))
 
 
 class Refresher:
@@ -53,6 +58,7 @@ class Refresher:
     ) -> None:
         self._file, self._storage, self._say, self._every_s = file, storage, say, every_s
         self._study: optuna.Study | None = None
+        self._pixel_size_nm: float | None = None
         self._drawn: tuple[int, str] | None = None
         self._quiet = False
         self._ended = threading.Event()
@@ -90,12 +96,13 @@ class Refresher:
     def _look(self) -> None:
         if self._study is None:
             self._study = load_study(self._file, self._storage)
+            self._pixel_size_nm = _pixel_size_nm(self._file)
         study = self._study
         ended = len(study.get_trials(deepcopy=False, states=_ENDED))
         state = (ended, repr(sorted(study.user_attrs.items())))
         if state == self._drawn or not self._worth(study, ended):
             return
-        cards = cards_of(study_panels(study))
+        cards = cards_of(panels_of(study, self._pixel_size_nm))
         if not self._ended.is_set():
             save_cards(study, cards)
             self._drawn = state
@@ -104,6 +111,14 @@ class Refresher:
         if self._drawn is None or rdb_of(study._storage) is not None:
             return True
         return ended >= _GROWTH_OF_JOURNAL * self._drawn[0]
+
+
+def _pixel_size_nm(file: StudyFile) -> float | None:
+    """Of the image, which need not be at hand where a study is looked at: pixels are left then."""
+    try:
+        return load(file.settings.image, folder=file.folder).pixel_size_nm
+    except (VaeoptError, OSError):
+        return None
 
 
 _ENDED = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
