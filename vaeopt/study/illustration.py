@@ -5,7 +5,7 @@ Whatever goes wrong while they are made is recorded, and the trial is told all t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import optuna
 from optuna.exceptions import StorageInternalError
