@@ -11,7 +11,7 @@ import vaeopt
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import WorkflowRun
 from vaeopt.report import figures
-from vaeopt.report.curves import curves_info, draw_curves, draw_hypervolume, picks_frame
+from vaeopt.report.figures import curves_info, draw_curves, draw_hypervolume, picks_frame
 from vaeopt.report.tables import best_frame
 from vaeopt.study.fronts.pareto import compromise, finished
 from vaeopt.study.guard import accepted_lines

@@ -1,22 +1,20 @@
-"""What each reward says of each window and invariance: curves, and the trial that each picks."""
+"""What each reward says of each window and invariance."""
 
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from vaeopt.core.types import Floats
-from vaeopt.report.palette import INFEASIBLE, component_colour
-from vaeopt.study.fronts.hypervolume import hypervolume_history
+from vaeopt.report.palette import component_colour
 from vaeopt.study.fronts.pareto import feasible
 from vaeopt.study.results.access import candidates, metric_names, trials_frame
-from vaeopt.study.results.records import scores_in, settings_of
+from vaeopt.study.results.records import scores_in
 
-__all__ = ["CurvesInfo", "curves_info", "draw_curves", "draw_hypervolume", "picks_frame"]
+__all__ = ["Curve", "CurvesInfo", "curves_info", "draw_curves"]
 
 Row = dict[Hashable, Any]
 WINDOW, INVARIANCES = "patches.size_px", "vae.invariances"
@@ -128,60 +126,3 @@ def draw_curves(info: CurvesInfo) -> go.Figure:
         legend={"orientation": "h", "y": 1 + 0.12 / max(rows, 1), "yanchor": "bottom"},
     )
     return figure
-
-
-def draw_hypervolume(study: optuna.Study, baseline: optuna.Study | None = None) -> go.Figure:
-    """Hypervolume against the number of finished trials, a baseline beside it."""
-    figure = go.Figure()
-    drawn = [(study, hypervolume_history(study, baseline), component_colour(0))]
-    if baseline is not None:
-        drawn.append((baseline, hypervolume_history(baseline, study), INFEASIBLE))
-    for one, history, colour in drawn:
-        figure.add_scatter(
-            x=np.arange(1, len(history) + 1),
-            y=history,
-            mode="lines",
-            line={"shape": "hv", "color": colour},
-            name=one.study_name,
-        )
-    figure.update_layout(
-        template="simple_white",
-        height=360,
-        margin={"l": 60, "r": 20, "t": 20, "b": 50},
-        xaxis_title="finished trials",
-        yaxis_title="hypervolume (scaled, reference 1.1)",
-        showlegend=True,
-    )
-    return figure
-
-
-def picks_frame(study: optuna.Study) -> pd.DataFrame:
-    """Which feasible trial each reward and recorded score would pick.
-
-    Returns:
-        One row per value: its name, direction, value, trial and the parameters of that trial.
-    """
-    trials = feasible(study)
-    if not trials:
-        return pd.DataFrame()
-    rows = _feasible_rows(study)
-    parameters = sorted({name for trial in trials for name in trial.params})
-    picks = []
-    for reward in settings_of(trials[0]).values:
-        label = reward.label
-        known = [row for row in rows if _known(row[label])]
-        if not known:
-            continue
-        sign = 1 if reward.direction == "minimize" else -1
-        chosen = min(known, key=lambda row: sign * row[label])
-        picks.append(
-            {
-                "reward": reward.label,
-                "direction": reward.direction,
-                "value": chosen[reward.label],
-                "trial": chosen["trial"],
-                **{name: chosen[name] for name in parameters},
-                "components": chosen["components"],
-            }
-        )
-    return pd.DataFrame(picks)
