@@ -97,9 +97,9 @@ def ask(
             return None
         if exhausted(study, session, dead=True):
             return None
-        _sign_next(study)
         study.sampler = Numbered(session, batch, alone)
-        trial = study.ask()
+        trial = _begun(study)
+        alone.close()
         _suggest(trial, session.space.distributions)
         return trial
 
@@ -113,8 +113,8 @@ def _suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> None:
             trial._suggest(name, distribution)
 
 
-def _sign_next(study: optuna.Study) -> None:
-    """Sign what optuna takes next, before it runs: no trial runs without its process's name.
+def _begun(study: optuna.Study) -> Trial:
+    """The trial that optuna takes next, signed before it runs.
 
     One that was cut off unsigned could not be told from one that another process has just begun.
     """
@@ -123,9 +123,10 @@ def _sign_next(study: optuna.Study) -> None:
             study._storage.set_trial_user_attr(trial._trial_id, WORKER, worker_name())
         except UpdateFinishedTrialError:
             continue  # another process has run it in the meantime
-        return
-    signed = create_trial(state=TrialState.WAITING, user_attrs={WORKER: worker_name()})
-    study.add_trial(signed)
+        return study.ask()
+    with together(study._storage):
+        study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={WORKER: worker_name()}))
+        return study.ask()
 
 
 def used_up(study: optuna.Study, session: Session, total: int) -> str | None:

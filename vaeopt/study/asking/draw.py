@@ -46,9 +46,9 @@ class Numbered(BaseSampler):
     Args:
         session: tells the sampler and the space.
         batch: place of the trial among those that are asked for together, and how many these are.
-        alone: holds the lock of the storage when the trial is made. Drawing may take seconds, so
-            the lock is given back once the trial is signed. It is taken again to see whether the
-            point is free, and then held until ``alone`` ends: the parameters are stored by then.
+        alone: does not hold the lock of the storage while it draws, which may take seconds. The
+            lock is taken to see whether the point is free, and then held until ``alone`` ends: the
+            parameters are stored by then.
     """
 
     def __init__(self, session: Session, batch: tuple[int, int], alone: ExitStack) -> None:
@@ -73,7 +73,6 @@ class Numbered(BaseSampler):
         self._number = number
         self._sampler = self._made(study, "sampler")
         self._sampler.before_trial(study, trial)
-        self._alone.close()
 
     def _made(self, study: optuna.Study, *key: int | str) -> BaseSampler:
         settings = self._session.file.settings.optuna
