@@ -32,7 +32,7 @@ def test_every_panel_has_a_heading(finished_folder: Path) -> None:
 
 def test_columns_of_tables_stand_on_the_page(finished_folder: Path) -> None:
     study = vo.load_study(finished_folder)
-    own = {*study.metric_names, *study.trials[0].params}
+    own = {*(study.metric_names or []), *study.trials[0].params}
     spread = re.compile(r".* (sd|best so far)$|.*_s$|z\d+$|5 %|95 %")
     for panel in study_panels(study):
         for column in panel.frame.columns:
