@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vaeopt.kernels.grid import affine_pose, pixel_grid, transform
+from vaeopt.kernels.grid import affine_pose, pixel_grid, transform, upright
 
 Array = NDArray[np.float64]
 SIZE = 41
@@ -139,3 +139,45 @@ def test_every_patch_is_transformed_by_its_own_map() -> None:
     for i in range(4):
         expected = np.einsum("ab,pb->pa", linear[i].numpy(), grid.numpy()) + offset[i].numpy()
         np.testing.assert_allclose(together[i].numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("angle", "scale", "offset"),
+    [
+        (0.7, 1.0, (0.0, 0.0)),
+        (0.0, 1.0, (0.2, -0.1)),
+        (0.0, 1.2, (0.0, 0.0)),
+        (-2.1, 0.9, (0.1, 0.15)),
+    ],
+)
+def test_a_picture_comes_back_without_its_pose(
+    angle: float, scale: float, offset: tuple[float, float]
+) -> None:
+    linear, shift = linear_map(angle, scale), np.asarray(offset)
+    posed, _ = draw(linear, shift)
+    (back,) = upright(posed[None], linear[None], shift[None])
+    known = np.isfinite(back)
+    assert known.mean() > 0.7
+    # Bilinear interpolation smooths blobs that are 3 px wide by up to an eighth of their bend.
+    assert np.abs(back - UPRIGHT)[known].max() < 0.125
+    assert np.abs(posed - UPRIGHT)[known].max() > 0.3
+
+
+def test_upright_patches_are_themselves_and_corners_are_unknown_after_a_turn() -> None:
+    patches = np.random.default_rng(0).random((3, 6, 6))
+    linear = np.stack([np.eye(2), linear_map(math.pi / 2, 1.0), linear_map(math.pi / 4, 1.0)])
+    same, quarter, eighth = upright(patches, linear, np.zeros((3, 2)))
+    np.testing.assert_allclose(same, patches[0], atol=1e-6)
+    # Content that is seen turned counter-clockwise comes back clockwise.
+    np.testing.assert_allclose(quarter, np.rot90(patches[1], -1), atol=1e-6)
+    unknown = np.isnan(eighth)
+    assert unknown[[0, 0, 5, 5], [0, 5, 0, 5]].all()
+    assert not unknown[1:5, 1:5].any()
+
+
+def test_shifts_uncover_an_edge() -> None:
+    patches = np.random.default_rng(0).random((1, 5, 5))
+    # Content seen one pixel further down: the first row of the window shows what lies above.
+    (back,) = upright(patches, np.eye(2)[None], np.asarray([[-0.5, 0.0]]))
+    np.testing.assert_allclose(back[:4], patches[0, 1:], atol=1e-6)
+    assert np.isnan(back[4]).all()

@@ -273,8 +273,7 @@ def winner_panels(number: int, run: WorkflowRun) -> list[Panel]:
             "winner_components",
             "The winner",
             "What the components look like",
-            "Above what the decoder makes of the centre of a component, below the mean of the "
-            "patches at its core as they are in the image, not turned or shifted.",
+            figures.components_caption(looks),
             figures.draw_components(looks),
             figures.components_frame(looks),
         ),

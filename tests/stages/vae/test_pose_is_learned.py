@@ -1,12 +1,15 @@
 """A rotation model on turned copies of one shape: the turn goes to the angle."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vaeopt.core.seeds import Seeds
 from vaeopt.core.types import Latents, Patches, TrainedVae
-from vaeopt.stages.vae import VaeSettings, decode, encode, train
+from vaeopt.stages.vae import VaeSettings, align, decode, encode, train
 
 SIZE = 9
 TURNS_RAD = np.random.default_rng(0).uniform(-1.2, 1.2, 96)
@@ -68,3 +71,49 @@ def test_the_angle_follows_the_turn_of_the_content_with_its_sign(latents: Latent
 def test_the_turn_goes_to_the_angle_and_not_to_the_content(latents: Latents) -> None:
     assert latents.codes["angle_rad"].std() > 0.5
     assert latents.z_mean.std() < 0.1
+
+
+def test_patches_come_back_upright_as_the_decoder_draws_them(
+    vae: TrainedVae, latents: Latents, turned: Patches
+) -> None:
+    decoded = decode(vae, latents.z_mean.mean(axis=0))[0]
+    back = align(vae, turned, latents)
+    known = np.isfinite(back).all(axis=0)
+    assert known.mean() > 0.3
+    mean, as_they_lie = back.mean(axis=0), turned.pixels.mean(axis=0)
+    assert np.corrcoef(mean[known], decoded[known])[0, 1] > 0.97
+    assert np.corrcoef(as_they_lie[known], decoded[known])[0, 1] < 0.9
+    # One by one too: every copy becomes the same picture.
+    assert np.nanstd(back[:, known], axis=0).mean() < 0.4 * turned.pixels.std(axis=0).mean()
+
+
+def test_some_patches_are_aligned_like_all(
+    vae: TrainedVae, latents: Latents, turned: Patches
+) -> None:
+    mask = np.arange(len(turned)) % 3 == 0
+    np.testing.assert_array_equal(
+        align(vae, turned, latents, mask), align(vae, turned, latents)[mask]
+    )
+
+
+def test_without_invariances_patches_stay_as_they_are(
+    untrained: Callable[..., TrainedVae], patches: Patches
+) -> None:
+    vanilla = untrained(invariances=())
+    np.testing.assert_array_equal(align(vanilla, patches, encode(vanilla, patches)), patches.pixels)
+
+
+def test_all_poses_together_are_taken_back(untrained: Callable[..., TrainedVae]) -> None:
+    """What a decoder draws with a pose is, without it, what it draws upright."""
+    model = untrained(
+        size_px=25, invariances=("rotation", "translation", "scale"), latent_dim=1, device="cpu"
+    )
+    rng = np.random.default_rng(0)
+    blank = Patches(pixels=rng.random((8, 25, 25)).astype(np.float32), keypoint_index=np.arange(8))
+    posed = replace(encode(model, blank), code_mean=rng.normal(size=(8, 4)))
+    drawn = Patches(pixels=decode(model, posed), keypoint_index=np.arange(8))
+    back, upright = align(model, drawn, posed), decode(model, posed.z_mean)
+    known = np.isfinite(back)
+    assert known.mean() > 0.4
+    assert np.abs(back - upright)[known].max() < 0.1 * np.ptp(upright)
+    assert np.abs(drawn.pixels - upright)[known].max() > 0.5 * np.ptp(upright)

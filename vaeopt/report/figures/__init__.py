@@ -22,13 +22,10 @@ from vaeopt.report.figures.agreement import (
 )
 from vaeopt.report.figures.building_blocks import (
     ComponentsInfo,
-    ManifoldInfo,
+    components_caption,
     components_frame,
     components_info,
     draw_components,
-    draw_manifold,
-    manifold_frame,
-    manifold_info,
 )
 from vaeopt.report.figures.collapse import (
     CollapseInfo,
@@ -81,6 +78,12 @@ from vaeopt.report.figures.latents import (
     drawn,
     latents_info,
     points_frame,
+)
+from vaeopt.report.figures.manifold import (
+    ManifoldInfo,
+    draw_manifold,
+    manifold_frame,
+    manifold_info,
 )
 from vaeopt.report.figures.number import (
     NumberInfo,
@@ -162,6 +165,7 @@ __all__ = [
     "collapse_frame",
     "collapse_info",
     "components",
+    "components_caption",
     "components_frame",
     "components_info",
     "curves",

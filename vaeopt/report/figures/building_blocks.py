@@ -1,30 +1,30 @@
-"""What the components of a trial look like, and the pictures between them."""
+"""What the components of a trial look like, decoded and in the image."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from vaeopt.core.types import Floats, Ints, WorkflowRun
-from vaeopt.report.figures.latents import best_pair, latents_info
-from vaeopt.report.figures.raster import add_picture, tiles
+from vaeopt.core.types import Bools, Floats, GaussianMixtureFit, Ints, WorkflowRun
+from vaeopt.report.figures.raster import add_picture, stretched
 from vaeopt.report.palette import component_colour
-from vaeopt.report.style import blank, numbers, styled
-from vaeopt.stages.vae import decode
+from vaeopt.report.style import blank, styled
+from vaeopt.stages.vae import align, decode
 
 __all__ = [
     "ComponentsInfo",
-    "ManifoldInfo",
+    "components_caption",
     "components_frame",
     "components_info",
     "draw_components",
-    "draw_manifold",
-    "manifold_frame",
-    "manifold_info",
 ]
 
-_SIDE = 11  # pictures along an edge of a manifold
+_LEAST_SEEN = 0.1  # share of the core patches that must reach a pixel of their mean
+_IN_LINE = 10  # components side by side
+_WIDE = 110  # room of a picture [px]
+_WORDS = 0.75  # room for the words below a line of components, in pictures
+_UNSEEN = "#CFE3F5"
 
 
 class ComponentsInfo(NamedTuple):
@@ -33,53 +33,99 @@ class ComponentsInfo(NamedTuple):
     decoded: Floats
     """(K, window, window) decoded centres in [0, 1]"""
     core_mean: Floats
-    """(K, window, window) mean patch of the core points; NaN where there is none"""
+    """(K, window, window) mean of the core patches without their pose, in the frame of the decoded
+    centre; NaN where less than a tenth of them reach"""
+    typical: Floats
+    """(K, window, window) the core patch nearest to the centre, as it is in the image; NaN where
+    there is none"""
+    match: Floats
+    """(K,) correlation of the pixels of decoded centre and mean; NaN where it is not known"""
     share: Floats
     """(K,) of all key points"""
     members: Ints
     """(K,) key points"""
     cores: Ints
+    invariances: tuple[str, ...]
+    """whose poses are taken away from the patches before their mean"""
     window_px: int
     pixel_size_nm: float | None
 
 
-class ManifoldInfo(NamedTuple):
-    """Pictures that the decoder makes on a grid in the plane of two latents."""
-
-    pictures: Floats
-    """(rows, columns, window, window); the first row is at the largest second latent"""
-    first: Floats
-    """(columns,) values of the first latent"""
-    second: Floats
-    """(rows,) values of the second one, descending; empty where there is one latent"""
-    axes: tuple[str, str]
-    centres: Floats
-    """(K, 2) of the components in that plane"""
-
-
 def components_info(run: WorkflowRun) -> ComponentsInfo:
-    """Decoded mean of each component and the mean patch of its core points."""
+    """Decoded centre of each component, the mean of its core patches, and one of them."""
     best, size = run.mixture.best, run.vae.window_px
-    if best is None:
-        none = np.zeros((0, size, size))
-        zero, nothing = np.zeros(0), np.zeros(0, np.int64)
-        pixel = run.micrograph.pixel_size_nm
-        return ComponentsInfo(none, none, zero, nothing, nothing, size, pixel)
-    centres = run.mixture.shift + best.means @ np.linalg.inv(run.mixture.transform).T
-    own = [run.mixture.component == k for k in range(best.n_components)]
-    cores = [run.mixture.core & members for members in own]
-    means = [
-        run.patches.pixels[core].mean(axis=0) if core.any() else np.full((size, size), np.nan)
-        for core in cores
-    ]
+    count = 0 if best is None else best.n_components
+    pictures = [np.full((count, size, size), np.nan) for _ in range(3)]
+    decoded, core_mean, typical = pictures
+    match = np.full(count, np.nan)
+    own = np.asarray([run.mixture.component == k for k in range(count)], bool)
+    own = own.reshape(count, len(run.latents))
+    cores = own & run.mixture.core
+    if best is not None:
+        centres = run.mixture.shift + best.means @ np.linalg.inv(run.mixture.transform).T
+        decoded[:] = decode(run.vae, centres)
+        for k, core in enumerate(cores):
+            if core.any():
+                core_mean[k] = _mean(align(run.vae, run.patches, run.latents, core))
+                typical[k] = run.patches.pixels[_nearest(run, best, k, core)]
+                match[k] = _correlation(decoded[k], core_mean[k])
     return ComponentsInfo(
-        decoded=np.asarray(decode(run.vae, centres), np.float64),
-        core_mean=np.asarray(means, np.float64),
-        share=np.asarray([members.mean() for members in own]),
-        members=np.asarray([members.sum() for members in own]),
-        cores=np.asarray([core.sum() for core in cores]),
+        decoded=decoded,
+        core_mean=core_mean,
+        typical=typical,
+        match=match,
+        share=own.mean(axis=1),
+        members=own.sum(axis=1),
+        cores=cores.sum(axis=1),
+        invariances=tuple(run.vae.config["invariances"]),
         window_px=size,
         pixel_size_nm=run.micrograph.pixel_size_nm,
+    )
+
+
+def _mean(patches: Floats) -> Floats:
+    """Mean over the patches that reach a pixel; NaN where less than a tenth of them do."""
+    seen = np.isfinite(patches).sum(axis=0)
+    known = (seen > 0) & (seen >= _LEAST_SEEN * len(patches))
+    return np.where(known, np.nansum(patches, axis=0) / np.maximum(seen, 1), np.nan)
+
+
+def _nearest(run: WorkflowRun, best: GaussianMixtureFit, k: int, core: Bools) -> int:
+    """The core patch whose latents are nearest to the centre, by the covariance of component k."""
+    rows = np.flatnonzero(core)
+    away = (run.latents.z[rows] - run.mixture.shift) @ run.mixture.transform.T - best.means[k]
+    far = (away * np.linalg.solve(best.covariances[k], away.T).T).sum(axis=1)
+    return int(rows[far.argmin()])
+
+
+def _correlation(first: Floats, second: Floats) -> float:
+    known = np.isfinite(second)
+    a, b = first[known], second[known]
+    if len(a) < 2 or not a.std() > 0 or not b.std() > 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def components_caption(info: ComponentsInfo) -> str:
+    """What the three rows are, and what was done to the patches."""
+    done = {
+        "rotation": "turned",
+        "translation": "shifted",
+        "scale": "resized",
+    }
+    verbs = [done.get(name, "transformed") for name in info.invariances]
+    middle = "the mean of the patches at its core"
+    if verbs:
+        told = " and ".join([", ".join(verbs[:-1]), verbs[-1]] if verbs[1:] else verbs)
+        middle += f", each {told} back by the pose that the encoder gave it"
+    unseen = ""
+    if np.isnan(info.core_mean[info.cores > 0]).any():
+        unseen = " Pale blue: fewer than a tenth of the patches reach there."
+    return (
+        f"Above what the decoder makes of the centre of a component, below it {middle}. "
+        f"r is the correlation of the two: near 1 the picture is what the image shows.{unseen} The "
+        "last row is the core patch nearest to the centre, as it lies in the image; n counts key "
+        "points."
     )
 
 
@@ -95,45 +141,37 @@ def components_frame(info: ComponentsInfo) -> pd.DataFrame:
             "share": info.share[component],
             "key points": info.members[component],
             "core points": info.cores[component],
+            "correlation": info.match[component],
             "row_px": row,
             "column_px": column,
             "decoded": info.decoded.ravel(),
             "core mean": info.core_mean.ravel(),
+            "nearest core patch": info.typical.ravel(),
         }
     )
 
 
 def draw_components(info: ComponentsInfo) -> go.Figure:
-    """Decoded centres in the upper row, mean core patches below, framed in their colour."""
+    """A column per component, framed in its colour: decoded, mean of the core, one patch."""
     count = len(info.share)
     if not count:
         return blank("no mixture could be fitted: there are no components")
+    columns = min(count, _IN_LINE)
+    lines = -(-count // columns)
+    block = 3 + _WORDS
     figure = go.Figure()
-    names = []
-    decoded, core_mean = _stretched(info.decoded, info.core_mean)
+    rows = stretched(info.decoded, info.core_mean, info.typical)
     for k in range(count):
-        for y, picture in ((1, decoded[k]), (0, core_mean[k])):
-            if np.isfinite(picture).all():
-                add_picture(figure, picture, left=k + 0.04, top=y + 0.96, width=0.92, height=0.92)
-            else:
-                figure.add_annotation(
-                    x=k + 0.5, y=y + 0.5, text="no core<br>points", showarrow=False
-                )
-            figure.add_shape(
-                type="rect",
-                opacity=1,
-                fillcolor="rgba(0,0,0,0)",
-                x0=k + 0.04,
-                x1=k + 0.96,
-                y0=y + 0.04,
-                y1=y + 0.96,
-                line={"color": component_colour(k), "width": 3},
-            )
-        names.append(f"<b>{k}</b><br>{100 * info.share[k]:.0f} %<br>{info.members[k]} key points")
+        left, top = k % columns, -(k // columns) * block
+        for i, pictures in enumerate(rows):
+            _add_tile(figure, pictures[k], left, top - i, component_colour(k))
+        figure.add_annotation(
+            x=left + 0.5, y=top - 3, text=_words(info, k), showarrow=False, yanchor="top"
+        )
     # A trace, because a figure without one has no axes.
     figure.add_scatter(
-        x=[0, count],
-        y=[0, 2],
+        x=[0, columns],
+        y=[-lines * block, 0],
         mode="markers",
         marker={"opacity": 0},
         hoverinfo="skip",
@@ -142,121 +180,51 @@ def draw_components(info: ComponentsInfo) -> go.Figure:
     size = f"{info.window_px} px"
     if info.pixel_size_nm is not None:
         size += f" = {info.window_px * info.pixel_size_nm:.3g} nm"
-    wide = 130
-    styled(figure, f"component (each picture is {size} wide)", height=2 * wide + 120)
-    figure.update_xaxes(
-        tickvals=[k + 0.5 for k in range(count)],
-        ticktext=names,
-        range=[0, count],
-        showgrid=False,
-        ticks="",
-        showline=False,
-        constrain="domain",
-    )
+    title = f"component (each picture is {size} wide)"
+    styled(figure, title, height=round(lines * block * _WIDE + 70))
+    bare = {"showgrid": False, "zeroline": False, "ticks": "", "showline": False}
+    figure.update_xaxes(range=[0, columns], showticklabels=False, constrain="domain", **bare)
+    names = ["decoded<br>centre", "mean of<br>its core", "one core<br>patch"]
+    if info.invariances:
+        names[1] += ",<br>aligned"
+    starts = [-line * block for line in range(lines)]
     figure.update_yaxes(
-        tickvals=[1.5, 0.5],
-        ticktext=["decoded<br>centre", "mean core<br>patch"],
-        range=[0, 2],
-        showgrid=False,
-        ticks="",
-        showline=False,
+        tickvals=[start - i - 0.5 for start in starts for i in range(3)],
+        ticktext=names * lines,
+        range=[-lines * block, 0],
         scaleanchor="x",
         constrain="domain",
+        **bare,
     )
     return figure
 
 
-def _stretched(*pictures: Floats) -> list[Floats]:
-    """The pictures on one common grey scale from black to white."""
-    low = min(float(np.nanmin(held)) for held in pictures if np.isfinite(held).any())
-    high = max(float(np.nanmax(held)) for held in pictures if np.isfinite(held).any())
-    return [np.asarray((held - low) / (high - low or 1.0)) for held in pictures]
+def _words(info: ComponentsInfo, k: int) -> str:
+    match = "" if np.isnan(info.match[k]) else f"<br>r = {info.match[k]:.2f}"
+    return f"<b>{k}</b><br>{100 * info.share[k]:.0f} %<br>n = {info.members[k]}{match}"
 
 
-def manifold_info(run: WorkflowRun) -> ManifoldInfo:
-    """Decoded pictures between the 2nd and 98th percentile of two latents, others at their mean."""
-    z = run.latents.z_mean[run.mixture.kept] if run.mixture.kept.any() else run.latents.z_mean
-    first, second = best_pair(run)
-    flat = run.latents.latent_dim == 1
-    low, high = np.percentile(z, (2, 98), axis=0)
-    right = np.linspace(low[first], high[first], _SIDE)
-    up = np.zeros(0) if flat else np.linspace(high[second], low[second], _SIDE)
-    points = np.tile(z.mean(axis=0), (max(1, len(up)), _SIDE, 1))
-    points[:, :, first] = right
-    if not flat:
-        points[:, :, second] = up[:, None]
-    pictures = decode(run.vae, points.reshape(-1, z.shape[1]))
-    info = latents_info(run, first, second)
-    centres = [ellipse[:-1].mean(axis=0) for ellipse in info.ellipses]
-    return ManifoldInfo(
-        np.asarray(pictures).reshape(*points.shape[:2], *pictures.shape[1:]),
-        right,
-        up,
-        info.axes,
-        np.asarray(centres).reshape(-1, 2),
-    )
-
-
-def manifold_frame(info: ManifoldInfo) -> pd.DataFrame:
-    """One row per picture: its latents and its mean, least and largest pixel."""
-    rows, columns = info.pictures.shape[:2]
-    flat = info.pictures.reshape(rows * columns, -1)
-    first, second = info.axes
-    held = {first: np.tile(info.first, rows)}
-    if second:
-        held[second] = np.repeat(info.second, columns)
-    return pd.DataFrame(
-        {**held, "mean": flat.mean(axis=1), "least": flat.min(axis=1), "largest": flat.max(axis=1)}
-    )
-
-
-def draw_manifold(info: ManifoldInfo) -> go.Figure:
-    """The grid of pictures at its place in the latent plane, centres of components on it.
-
-    A patch is square: so the axes count pictures, and their ticks say the latents.
-    """
-    figure = go.Figure()
-    rows, columns, size = info.pictures.shape[:3]
-    (pictures,) = _stretched(info.pictures)
-    whole = tiles(pictures.reshape(-1, size, size), columns, gap=max(1, size // 12))
-    add_picture(figure, whole, left=-0.5, top=rows - 0.5, width=columns, height=rows)
-    x = _place(info.centres[:, 0], info.first)
-    y: Floats = np.zeros(len(info.centres))
-    if rows > 1:
-        y = _place(info.centres[:, 1], info.second[::-1])
-    inside = (np.abs(x - (columns - 1) / 2) < columns / 2) & (np.abs(y - (rows - 1) / 2) < rows / 2)
-    known = np.flatnonzero(inside)
-    figure.add_scatter(
-        x=numbers(x[known]),
-        y=numbers(y[known]),
-        mode="markers+text",
-        text=[f"<b>{k}</b>" for k in known],
-        textfont={"size": 12, "color": "black"},
-        marker={
-            "size": 22,
-            "color": [component_colour(k) for k in known.tolist()],
-            "line": {"width": 2, "color": "white"},
-        },
-        hovertemplate="centre of component %{text}<extra></extra>",
-        showlegend=False,
-    )
-    styled(figure, height=680 if rows > 1 else 220)
-    axes: list[tuple[Any, str, Floats]] = [(figure.update_xaxes, info.axes[0], info.first)]
-    if rows > 1:
-        axes.append((figure.update_yaxes, info.axes[1], info.second[::-1]))
-    for update, name, values in axes:
-        update(
-            title_text=f"{name} (latent, no unit)",
-            tickvals=list(range(0, len(values), 2)),
-            ticktext=[f"{v:.2f}" for v in values[::2]],
+def _add_tile(figure: go.Figure, picture: Floats, left: float, top: float, colour: str) -> None:
+    """One picture in its frame, or words that there is none."""
+    if np.isfinite(picture).any():
+        add_picture(
+            figure,
+            picture,
+            left=left + 0.04,
+            top=top - 0.04,
+            width=0.92,
+            height=0.92,
+            missing=_UNSEEN,
         )
-    square = {"showgrid": False, "zeroline": False, "constrain": "domain"}
-    figure.update_xaxes(range=[-0.5, columns - 0.5], **square)
-    figure.update_yaxes(range=[-0.5, rows - 0.5], scaleanchor="x", visible=rows > 1, **square)
-    return figure
-
-
-def _place(values: Floats, along: Floats) -> Floats:
-    """Places of values on an even grid that rises, in steps of it."""
-    step = (along[-1] - along[0]) / (len(along) - 1)
-    return np.asarray((values - along[0]) / (step or 1.0))
+    else:
+        figure.add_annotation(x=left + 0.5, y=top - 0.5, text="no core<br>points", showarrow=False)
+    figure.add_shape(
+        type="rect",
+        opacity=1,
+        fillcolor="rgba(0,0,0,0)",
+        x0=left + 0.04,
+        x1=left + 0.96,
+        y0=top - 0.96,
+        y1=top - 0.04,
+        line={"color": colour, "width": 3},
+    )

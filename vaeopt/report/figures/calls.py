@@ -13,8 +13,6 @@ from vaeopt.report.figures.agreement import (
 from vaeopt.report.figures.building_blocks import (
     components_info,
     draw_components,
-    draw_manifold,
-    manifold_info,
 )
 from vaeopt.report.figures.collapse import collapse_info, draw_collapse
 from vaeopt.report.figures.curves import WINDOW, curves_info, draw_curves
@@ -23,6 +21,7 @@ from vaeopt.report.figures.history import draw_history, history_info
 from vaeopt.report.figures.hypervolume import draw_hypervolume, hypervolume_info
 from vaeopt.report.figures.importances import draw_importances, importances_info
 from vaeopt.report.figures.latents import draw_latents, latents_info
+from vaeopt.report.figures.manifold import draw_manifold, manifold_info
 from vaeopt.report.figures.number import draw_number, number_info
 from vaeopt.report.figures.real_space import angle_info, draw_angles, draw_map, map_info
 from vaeopt.report.figures.seconds import draw_seconds, seconds_info

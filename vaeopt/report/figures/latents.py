@@ -99,11 +99,11 @@ def points_frame(run: WorkflowRun) -> pd.DataFrame:
     )
 
 
-def drawn(count: int) -> Ints:
-    """Which of so many points are drawn: all, or an even choice of 4000."""
-    if count <= MOST_POINTS:
+def drawn(count: int, most: int = MOST_POINTS) -> Ints:
+    """Which of so many points are drawn: all, or an even choice of as many as may be."""
+    if count <= most:
         return np.arange(count)
-    return np.sort(np.random.default_rng(0).permutation(count)[:MOST_POINTS])
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])
 
 
 def draw_latents(info: LatentsInfo) -> go.Figure:

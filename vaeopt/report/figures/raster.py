@@ -10,7 +10,7 @@ from PIL import Image
 
 from vaeopt.core.types import Floats
 
-__all__ = ["add_picture", "bar_nm", "tiles"]
+__all__ = ["add_picture", "bar_nm", "stretched", "tiles"]
 
 _MOST_PX = 1024  # a screen shows no more
 _LEAST_PX = 400  # smaller pictures would be blurred by the browser
@@ -24,21 +24,23 @@ def add_picture(
     top: float,
     width: float,
     height: float,
+    missing: str = "#FFFFFF",
     **where: Any,
 ) -> None:
     """Put a grey picture below the traces.
 
     Args:
         figure: with axes; their ranges are not changed.
-        pixels: (rows, columns) in [0, 1]; NaN is white.
+        pixels: (rows, columns) in [0, 1].
         left: edge of the picture in units of the x axis.
         top: the edge that is seen at the top, in units of the y axis.
         width: in units of the x axis.
         height: in units of the y axis, positive.
+        missing: colour of pixels that are NaN.
         where: ``row`` and ``col`` of a subplot.
     """
     figure.add_layout_image(
-        source=_uri(pixels),
+        source=_uri(pixels, missing),
         x=left,
         y=top,
         sizex=width,
@@ -51,11 +53,16 @@ def add_picture(
     )
 
 
-def _uri(pixels: Floats) -> str:
+def _uri(pixels: Floats, missing: str) -> str:
     grey = np.round(255 * np.clip(np.nan_to_num(pixels, nan=1.0), 0, 1)).astype(np.uint8)
     rows, columns = grey.shape
     longest = max(rows, columns)
     picture = Image.fromarray(grey)
+    unknown = np.isnan(pixels)
+    if unknown.any() and missing != "#FFFFFF":
+        coloured = np.repeat(grey[..., None], 3, axis=2)
+        coloured[unknown] = [int(missing[i : i + 2], 16) for i in (1, 3, 5)]
+        picture = Image.fromarray(coloured)
     if longest > _MOST_PX:
         size = (columns * _MOST_PX // longest, rows * _MOST_PX // longest)
         picture = picture.resize((max(1, size[0]), max(1, size[1])), Image.Resampling.BOX)
@@ -85,6 +92,13 @@ def tiles(pictures: Floats, columns: int, *, gap: int = 1) -> Floats:
     grid = padded.reshape(-1, columns, size + gap, size + gap).transpose(0, 2, 1, 3)
     whole = grid.reshape(-1, columns * (size + gap))
     return np.asarray(whole[: whole.shape[0] - gap, : whole.shape[1] - gap])
+
+
+def stretched(*pictures: Floats) -> list[Floats]:
+    """The pictures on one common grey scale from black to white."""
+    low = min(float(np.nanmin(held)) for held in pictures if np.isfinite(held).any())
+    high = max(float(np.nanmax(held)) for held in pictures if np.isfinite(held).any())
+    return [np.asarray((held - low) / (high - low or 1.0)) for held in pictures]
 
 
 def bar_nm(length_px: float, pixel_size_nm: float | None) -> tuple[float, str]:

@@ -1,5 +1,6 @@
 """The invariant VAE: settings, encoder, decoder, training, and use of a trained one."""
 
+from vaeopt.stages.vae.align import align
 from vaeopt.stages.vae.encode import Posterior, content_means, decode, encode, posterior
 from vaeopt.stages.vae.files import load_vae, save_vae
 from vaeopt.stages.vae.invariances import Invariance
@@ -23,6 +24,7 @@ __all__ = [
     "Training",
     "VaeSettings",
     "Watch",
+    "align",
     "content_means",
     "decode",
     "encode",
