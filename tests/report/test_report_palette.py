@@ -6,15 +6,28 @@ import re
 import numpy as np
 import pytest
 
-from vaeopt.report.palette import INFEASIBLE, component_colour
+from vaeopt.report.palette import INFEASIBLE, component_colour, component_symbol
 
 
-def test_the_first_fourteen_components_have_colours_of_their_own() -> None:
-    colours = [component_colour(i) for i in range(14)]
-    assert len(set(colours)) == 14
+def test_components_have_colours_of_their_own() -> None:
+    colours = [component_colour(i) for i in range(28)]
+    assert len(set(colours)) == 28
     assert all(re.fullmatch("#[0-9A-F]{6}", colour) for colour in colours)
     assert INFEASIBLE not in colours
-    assert component_colour(14) == colours[0]
+    assert component_colour(28) == colours[0]
+
+
+def test_no_pair_of_colour_and_shape_returns_among_many_components() -> None:
+    pairs = [(component_colour(i), component_symbol(i)) for i in range(42)]
+    assert len(set(pairs)) == 42
+    assert component_symbol(-1) == component_symbol(0) == "circle"
+
+
+def test_all_colours_differ_to_the_eye() -> None:
+    colours = [*(component_colour(i) for i in range(28)), INFEASIBLE, "#FFFFFF"]
+    seen = [_lab(_linear(colour)) for colour in colours]
+    nearest = min(float(np.linalg.norm(a - b)) for i, a in enumerate(seen) for b in seen[i + 1 :])
+    assert nearest > 8, nearest
 
 
 def test_what_does_not_count_is_grey_and_components_are_not() -> None:
@@ -24,7 +37,7 @@ def test_what_does_not_count_is_grey_and_components_are_not() -> None:
 
     assert component_colour(-1) == INFEASIBLE
     assert saturation(INFEASIBLE) == 0
-    assert min(saturation(component_colour(i)) for i in range(14)) > 0.3
+    assert min(saturation(component_colour(i)) for i in range(28)) > 0.3
 
 
 def _linear(colour: str) -> np.ndarray:

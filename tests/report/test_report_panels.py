@@ -139,8 +139,23 @@ def test_angles_are_on_one_circle() -> None:
     assert (info.angle_deg >= -180).all()
     assert (info.angle_deg < 180).all()
     np.testing.assert_allclose(np.sin(np.radians(info.angle_deg)), np.sin(angle), atol=1e-12)
-    (points,) = figures.draw_angles(info).data
-    assert (points.marker.cmin, points.marker.cmax) == (-180, 180)
+    shafts, heads = figures.draw_angles(info).data
+    assert (shafts.marker.cmin, shafts.marker.cmax) == (-180, 180)
+    # Marks begin upwards and turn clockwise; an arrow that is not turned shows to the right.
+    clockwise = np.asarray(shafts.marker.angle) - (90 - np.asarray(shafts.marker.color))
+    np.testing.assert_array_equal(clockwise % 360, 0)
+    np.testing.assert_array_equal(heads.marker.angle, shafts.marker.angle)
+    np.testing.assert_array_equal((heads.x, heads.y), (shafts.x, shafts.y))
+
+
+def test_more_arrows_than_can_be_told_apart_are_thinned_and_the_caption_says_so() -> None:
+    run = example_run(np.random.default_rng(0).normal(size=(1600, 2)))
+    run.latents.codes["angle_rad"] = np.zeros(1600)  # type: ignore[index]  # a dict in examples
+    shafts, _ = figures.angles(run).data
+    assert len(shafts.x) == figures.MOST_ARROWS == 1500
+    info = figures.angle_info(run)
+    assert "1500 of 1600 are drawn" in figures.angles_caption(info)
+    assert "are drawn" not in figures.angles_caption(info._replace(angle_deg=np.zeros(9)))
 
 
 def test_many_points_are_thinned_in_the_drawing_only() -> None:

@@ -42,7 +42,7 @@ def test_a_baseline_is_drawn_beside() -> None:
     np.testing.assert_array_equal(info.baseline_value, hypervolume_history(poor, good))
     assert info.baseline == poor.study_name
     figure = figures.draw_hypervolume(info)
-    assert [list(trace.x) for trace in figure.data] == [[1, 2, 3], [1, 2]]
+    assert [list(trace.x) for trace in figure.data] == [[1, 2], [1, 2, 3]]
     assert set(figures.hypervolume_frame(info)["line"]) == {good.study_name, poor.study_name}
 
 

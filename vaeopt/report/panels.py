@@ -71,15 +71,15 @@ def _front(study: optuna.Study) -> list[Panel]:
         "turn.",
     }.get(
         count,
-        "Every line is a trial, scaled so that the best feasible value of each objective is at the "
-        "top.",
+        "Objectives are scaled so that the best feasible value of each is at the top.",
     )
     panels = [
         Panel(
             "front",
             "Pareto front",
             "The Pareto front",
-            "Every point is a trial; no trial is better in all objectives than one of the front. "
+            f"Every {'point' if count < 4 else 'line'} is a trial; no trial is better in all "
+            "objectives than one of the front. "
             f"The star is the compromise nearest to the ideal point. {what}",
             figures.draw_front(info),
             frame,
@@ -291,8 +291,7 @@ def winner_panels(number: int, run: WorkflowRun) -> list[Panel]:
             "winner_angles",
             "The winner",
             "How the patches are turned",
-            "Angle of each patch against its decoded picture; -180° and 180° are the same. A "
-            "pattern that looks the same after a half turn gets either of two angles.",
+            figures.angles_caption(angles),
             figures.draw_angles(angles),
             points if len(angles.angle_deg) else points[:0],
         ),

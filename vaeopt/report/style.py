@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 __all__ = [
+    "BAR_MARGIN_PX",
     "FONT_PX",
     "GRID",
     "INK",
@@ -23,6 +24,7 @@ __all__ = [
     "seen_range",
     "short",
     "styled",
+    "whole",
     "wrapped",
 ]
 
@@ -31,6 +33,9 @@ Direction = Literal["minimize", "maximize"]
 FONT_PX = 13
 INK, GRID = "#222222", "#E6E6E6"
 _DIGITS = 5
+BAR_MARGIN_PX = 125
+"""right margin of figures with a colour bar: room for the buttons beside it"""
+_MOST_TICKS = 10
 
 
 def short(value: object) -> str:
@@ -125,6 +130,18 @@ def seen_range(values: np.ndarray, counts: np.ndarray, *, margin: float = 0.07) 
     return limits(values[counts] if np.asarray(counts).any() else values, margin)
 
 
+def whole(values: Iterable[float]) -> dict[str, Any]:
+    """Ticks of an axis of whole numbers: none between them.
+
+    >>> whole([1, 2, 4]), whole([0.5, 2]), whole([0, 300])
+    ({'dtick': 1}, {}, {})
+    """
+    known = np.asarray([v for v in values if np.isfinite(v)], np.float64)
+    # On longer axes Plotly finds whole numbers by itself.
+    few = len(known) > 0 and np.ptp(known) <= _MOST_TICKS
+    return {"dtick": 1} if few and (known == np.round(known)).all() else {}
+
+
 def pixels_axis(name: str, values: Sequence[float], pixel_size_nm: float | None) -> dict[str, Any]:
     """Title and ticks of an axis in pixels, nanometres below them where their size is known.
 
@@ -164,7 +181,9 @@ def styled(figure: go.Figure, x: str = "", y: str = "", *, height: int = 440) ->
         font={"size": FONT_PX, "color": INK, "family": "Helvetica, Arial, sans-serif"},
         paper_bgcolor="white",
         plot_bgcolor="white",
-        margin={"l": 70, "r": 25, "t": 30, "b": 60},
+        margin={"l": 70, "r": 46, "t": 30, "b": 60},
+        # Upright in the margin, where neither a legend nor points lie below it.
+        modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)"},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
         hoverlabel={"align": "left", "font": {"size": 12}},
     )

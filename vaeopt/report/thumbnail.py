@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from vaeopt.core.types import Bools, Floats, Ints
-from vaeopt.report.palette import INFEASIBLE, component_colour
+from vaeopt.report.palette import COMPONENTS, INFEASIBLE, component_colour
 from vaeopt.report.plane import telling_plane
 from vaeopt.study.results.latents import StoredLatents
 
@@ -25,7 +25,7 @@ Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 WIDTH_PX, HEIGHT_PX = 320, 240
 _PAPER, _AXIS, _FILTERED = 0, 1, 2
 _FIRST = 3  # colours of components, then their darker twins for outlines
-_COLOURS = 14
+_COLOURS = len(COMPONENTS)
 _MARGIN = 0.04
 _BINS = 40
 

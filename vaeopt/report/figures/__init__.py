@@ -92,9 +92,11 @@ from vaeopt.report.figures.number import (
     number_info,
 )
 from vaeopt.report.figures.real_space import (
+    MOST_ARROWS,
     AngleInfo,
     MapInfo,
     angle_info,
+    angles_caption,
     draw_angles,
     draw_map,
     map_info,
@@ -136,6 +138,7 @@ from vaeopt.report.figures.calls import (
 
 __all__ = [
     "INVARIANCES",
+    "MOST_ARROWS",
     "MOST_POINTS",
     "WINDOW",
     "AgreementInfo",
@@ -160,6 +163,7 @@ __all__ = [
     "agreement_info",
     "angle_info",
     "angles",
+    "angles_caption",
     "best_pair",
     "collapse",
     "collapse_frame",

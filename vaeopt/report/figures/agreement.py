@@ -9,7 +9,15 @@ import plotly.graph_objects as go
 from scipy.stats import rankdata
 
 from vaeopt.core.types import Floats, Ints
-from vaeopt.report.style import Direction, blank, hover_label, numbers, styled, wrapped
+from vaeopt.report.style import (
+    BAR_MARGIN_PX,
+    Direction,
+    blank,
+    hover_label,
+    numbers,
+    styled,
+    wrapped,
+)
 from vaeopt.study.fronts.pareto import feasible
 from vaeopt.study.results.access import candidates, trials_frame
 from vaeopt.study.results.stored import stored_scores
@@ -214,6 +222,7 @@ def draw_picks(info: PicksInfo) -> go.Figure:
 
 def _square(figure: go.Figure, count: int) -> go.Figure:
     styled(figure, height=170 + 44 * count)
+    figure.update_layout(margin={"r": BAR_MARGIN_PX})
     figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
     figure.update_xaxes(showgrid=False, ticks="", tickangle=-35 if count > 5 else 0)
     return figure

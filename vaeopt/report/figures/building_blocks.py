@@ -23,7 +23,8 @@ __all__ = [
 _LEAST_SEEN = 0.1  # share of the core patches that must reach a pixel of their mean
 _IN_LINE = 10  # components side by side
 _WIDE = 110  # room of a picture [px]
-_WORDS = 0.75  # room for the words below a line of components, in pictures
+_WORDS = 0.75  # room for the words below the components, in pictures
+_BETWEEN = 1.2  # the same where another line follows, for narrow pages
 _UNSEEN = "#CFE3F5"
 
 
@@ -158,7 +159,8 @@ def draw_components(info: ComponentsInfo) -> go.Figure:
         return blank("no mixture could be fitted: there are no components")
     columns = min(count, _IN_LINE)
     lines = -(-count // columns)
-    block = 3 + _WORDS
+    block = 3 + _BETWEEN
+    bottom = -(lines - 1) * block - 3 - _WORDS
     figure = go.Figure()
     rows = stretched(info.decoded, info.core_mean, info.typical)
     for k in range(count):
@@ -171,7 +173,7 @@ def draw_components(info: ComponentsInfo) -> go.Figure:
     # A trace, because a figure without one has no axes.
     figure.add_scatter(
         x=[0, columns],
-        y=[-lines * block, 0],
+        y=[bottom, 0],
         mode="markers",
         marker={"opacity": 0},
         hoverinfo="skip",
@@ -181,9 +183,12 @@ def draw_components(info: ComponentsInfo) -> go.Figure:
     if info.pixel_size_nm is not None:
         size += f" = {info.window_px * info.pixel_size_nm:.3g} nm"
     title = f"component (each picture is {size} wide)"
-    styled(figure, title, height=round(lines * block * _WIDE + 70))
+    styled(figure, title, height=round(-bottom * _WIDE + 90))
     bare = {"showgrid": False, "zeroline": False, "ticks": "", "showline": False}
-    figure.update_xaxes(range=[0, columns], showticklabels=False, constrain="domain", **bare)
+    # The title above: on a narrow page the words below take more room than is left for them.
+    figure.update_xaxes(
+        range=[0, columns], side="top", showticklabels=False, constrain="domain", **bare
+    )
     names = ["decoded<br>centre", "mean of<br>its core", "one core<br>patch"]
     if info.invariances:
         names[1] += ",<br>aligned"
@@ -191,7 +196,7 @@ def draw_components(info: ComponentsInfo) -> go.Figure:
     figure.update_yaxes(
         tickvals=[start - i - 0.5 for start in starts for i in range(3)],
         ticktext=names * lines,
-        range=[-lines * block, 0],
+        range=[bottom, 0],
         scaleanchor="x",
         constrain="domain",
         **bare,

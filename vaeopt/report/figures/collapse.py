@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from vaeopt.core.types import Floats, Ints
 from vaeopt.report.figures.curves import INVARIANCES, WINDOW
 from vaeopt.report.palette import component_colour
-from vaeopt.report.style import blank, numbers, pixels_axis, styled, wrapped
+from vaeopt.report.style import blank, numbers, pixels_axis, styled, whole, wrapped
 from vaeopt.study.fronts.pareto import finished, margin
 
 __all__ = ["CollapseInfo", "collapse_frame", "collapse_info", "draw_collapse"]
@@ -138,7 +138,8 @@ def draw_collapse(info: CollapseInfo, pixel_size_nm: float | None = None) -> go.
         ticks = pixels_axis("window", info.windows_px, pixel_size_nm)
         ticks["tickvals"] = [f"{w:g}" for w in info.windows_px]
         figure.update_xaxes(type="category", **ticks, row=1, col=1)
-    figure.update_xaxes(title_text="collapsed trials", rangemode="tozero", row=1, col=2)
+    counts = whole([0, *info.reasons.values()])
+    figure.update_xaxes(title_text="collapsed trials", rangemode="tozero", **counts, row=1, col=2)
     figure.update_xaxes(showgrid=False, ticks="", row=1, col=1)
     figure.update_yaxes(showgrid=False, ticks="", type="category")
     figure.update_yaxes(autorange="reversed", row=1, col=2)

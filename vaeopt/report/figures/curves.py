@@ -21,6 +21,7 @@ from vaeopt.report.style import (
     pixels_axis,
     seen_range,
     styled,
+    whole,
     wrapped,
 )
 from vaeopt.study.fronts.pareto import feasible
@@ -42,6 +43,7 @@ __all__ = [
 Row = dict[Hashable, Any]
 WINDOW, INVARIANCES = "patches.size_px", "vae.invariances"
 _COLUMNS = 3
+_MOST_TICKS = 6
 _LINE_MOST = 15  # with more values on the x axis there is about one trial at each: no line
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -246,7 +248,8 @@ def draw_curves(info: CurvesInfo, pixel_size_nm: float | None = None) -> go.Figu
         low = np.concatenate([np.append(c.point_y, c.mean - np.nan_to_num(c.sd)) for c in curves])
         high = np.concatenate([np.append(c.point_y, c.mean + np.nan_to_num(c.sd)) for c in curves])
         both = np.concatenate([low, high])
-        figure.update_yaxes(range=seen_range(both, np.isfinite(both)), **where)
+        points = np.concatenate([curve.point_y for curve in curves])
+        figure.update_yaxes(range=seen_range(both, np.isfinite(both)), **whole(points), **where)
         figure.update_xaxes(**ticks, **where)
         if i + columns < count:  # there is a panel below, with the same axis
             figure.update_xaxes(title_text="", **where)
@@ -271,13 +274,20 @@ def _title(info: CurvesInfo, name: str) -> str:
 
 
 def _ticks(info: CurvesInfo, pixel_size_nm: float | None) -> dict[str, Any]:
+    held = {x for curves in info.curves.values() for c in curves for x in c.x.tolist()}
+    values = sorted(held)[:: -(-len(held) // _MOST_TICKS)]
     if info.parameter == WINDOW:
-        held = {x for curves in info.curves.values() for c in curves for x in c.x.tolist()}
-        values = sorted(held)[:: -(-len(held) // 6)]
         return pixels_axis("window", values, pixel_size_nm)
+    scale: dict[str, Any] = {"title_text": info.parameter}
     if info.log:
-        return {"title_text": info.parameter, "type": "log", "dtick": 1, "exponentformat": "power"}
-    return {"title_text": info.parameter, "nticks": 6}
+        # Decades only, unless there are too few of them.
+        far = values[-1] / values[0] > 30
+        scale |= {"type": "log", "dtick": 1 if far else "D2", "exponentformat": "power"}
+    # Whole numbers have no ticks between them, and few values have ticks of their own.
+    if len(held) <= _MOST_TICKS or all(x == round(x) for x in held):
+        shown = {"tickmode": "array", "tickvals": values, "ticktext": [f"{v:g}" for v in values]}
+        return scale | shown
+    return {"nticks": _MOST_TICKS, **scale}
 
 
 def _add(

@@ -23,6 +23,7 @@ from vaeopt.report.style import (
     seen_range,
     short,
     styled,
+    whole,
     wrapped,
 )
 from vaeopt.study.fronts.chebyshev import scaled
@@ -196,25 +197,33 @@ def _plane(info: FrontInfo) -> go.Figure:
         height=520,
     )
     for j, update in enumerate((figure.update_xaxes, figure.update_yaxes)):
-        update(range=seen_range(info.values[:, j], info.feasible))
+        update(**_axis(info, j))
     _add_better(figure, info.directions)
     return figure
 
 
+def _axis(info: FrontInfo, j: int) -> dict[str, Any]:
+    """Range of an objective that shows what counts with its bars; whole ticks of whole numbers."""
+    bars = np.nan_to_num(info.sd[:, j])
+    ends = np.concatenate([info.values[:, j] - bars, info.values[:, j] + bars])
+    shown = np.tile(info.feasible, 2)
+    return {"range": seen_range(ends, shown), **whole(info.values[info.feasible, j])}
+
+
 def _add_better(figure: go.Figure, directions: list[Direction]) -> None:
-    """An arrow to the corner where all would be best, outside of the axes."""
+    """An arrow to the corner where all would be best.
+
+    It is an entry of the legend, which wraps on a narrow page and covers no point.
+    """
     right, up = (direction == "maximize" for direction in directions[:2])
     arrow = {(0, 1): "↖", (1, 1): "↗", (0, 0): "↙", (1, 0): "↘"}[int(right), int(up)]
-    figure.add_annotation(
-        text=f"{arrow} better in both",
-        x=1,
-        y=1.02,
-        xref="paper",
-        yref="paper",
-        xanchor="right",
-        yanchor="bottom",
-        showarrow=False,
-        font={"size": 13},
+    figure.add_scatter(
+        x=[None],
+        y=[None],
+        mode="none",
+        name=f"{arrow} better in both",
+        hoverinfo="skip",
+        showlegend=True,
     )
 
 
@@ -230,7 +239,7 @@ def _add_steps(figure: go.Figure, info: FrontInfo, i: int, j: int, **where: Any)
         strictly = np.asarray((costs[None] < costs[:, None]).any(axis=2))
         edge = ~np.any(below & strictly, axis=1)
         x, y = x[edge], y[edge]
-    ends = [seen_range(info.values[:, k], info.feasible) for k in (i, j)]
+    ends = [_axis(info, k)["range"] for k in (i, j)]
     far = [end[1] if sign > 0 else end[0] for end, sign in zip(ends, signs[[i, j]], strict=True)]
     if len(x):  # on to the edges of the plane
         first, last = (x[0], far[1]), (far[0], y[-1])
@@ -349,7 +358,10 @@ def _lines(info: FrontInfo) -> go.Figure:
     styled(figure, height=480)
     figure.update_xaxes(tickvals=list(range(count)), ticktext=texts, range=[-0.25, count - 0.75])
     figure.update_yaxes(
-        title_text="best of all at the top (scaled)", showticklabels=False, range=[-0.1, 1.1]
+        title_text="best of all at the top (scaled)",
+        showticklabels=False,
+        ticks="",
+        range=[-0.1, 1.1],
     )
     for j in range(count):
         for place, value in ((1.06, best[j]), (-0.06, worst[j])):
@@ -386,7 +398,7 @@ def draw_pairs(info: FrontInfo) -> go.Figure:
         for k, update in ((i, figure.update_xaxes), (j, figure.update_yaxes)):
             update(
                 title_text=arrowed(info.names[k], info.directions[k]),
-                range=seen_range(info.values[:, k], info.feasible),
+                **_axis(info, k),
                 **where,
             )
     return figure

@@ -20,6 +20,7 @@ from vaeopt.report.style import (
     numbers,
     seen_range,
     styled,
+    whole,
 )
 
 __all__ = ["HistoryInfo", "draw_history", "history_frame", "history_info"]
@@ -88,13 +89,16 @@ def draw_history(*infos: HistoryInfo) -> go.Figure:
     styled(figure, height=120 + 240 * len(infos))
     for row, info in enumerate(infos, start=1):
         _add(figure, info, row)
+    figure.update_xaxes(**whole(infos[0].numbers))
     figure.update_xaxes(title_text="trial", row=len(infos), col=1)
     return figure
 
 
 def _add(figure: go.Figure, info: HistoryInfo, row: int) -> None:
     # To the left of its objective, half a panel high, a long title would be cut.
-    axis = seen_range(info.values, info.feasible, margin=0.1)
+    bars = np.nan_to_num(info.sd)
+    ends = np.concatenate([info.values - bars, info.values + bars])
+    axis = seen_range(ends, np.tile(info.feasible, 2), margin=0.1)
     bad = ~info.feasible
     figure.add_scatter(
         x=info.numbers[bad].tolist(),
@@ -153,6 +157,7 @@ def _add(figure: go.Figure, info: HistoryInfo, row: int) -> None:
     figure.update_yaxes(
         title_text=arrowed(info.name, info.direction).replace(" (", "<br>("),
         range=axis,
+        **whole(info.values[good]),
         row=row,
         col=1,
     )

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from vaeopt.core.types import Bools, Floats, Ints
 from vaeopt.report.figures.front import directions_of
 from vaeopt.report.palette import component_colour
-from vaeopt.report.style import INK, Direction, arrowed, blank, numbers, styled
+from vaeopt.report.style import INK, Direction, arrowed, blank, numbers, styled, whole
 from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.fronts.chebyshev import scaled
 from vaeopt.study.fronts.hypervolume import hypervolume_history, running_hypervolume
@@ -186,7 +186,7 @@ def draw_hypervolume(info: HypervolumeInfo) -> go.Figure:
     if not len(info.finished):
         return blank("no trial has finished yet")
     figure = go.Figure()
-    x, grey = info.baseline_finished.tolist(), "#777777"
+    x = info.baseline_finished.tolist()
     if len(info.low):
         figure.add_scatter(
             x=[*x, *x[::-1]],
@@ -197,21 +197,22 @@ def draw_hypervolume(info: HypervolumeInfo) -> go.Figure:
             name="5 % to 95 %",
             hoverinfo="skip",
         )
+    figure.add_scatter(
+        x=info.finished.tolist(),
+        y=numbers(info.value),
+        mode="lines",
+        name=info.name,
+        line={"color": component_colour(0), "width": 3, "shape": "hv"},
+    )
+    # Above: two samplers that begin with the same random draws begin with the same line.
     if info.baseline:
         figure.add_scatter(
             x=x,
             y=numbers(info.baseline_value),
             mode="lines",
             name=info.baseline,
-            line={"color": grey, "width": 2, "dash": "dash", "shape": "hv"},
+            line={"color": INK, "width": 1.8, "dash": "dash", "shape": "hv"},
         )
-    figure.add_scatter(
-        x=info.finished.tolist(),
-        y=numbers(info.value),
-        mode="lines",
-        name=info.name,
-        line={"color": component_colour(0), "width": 2.5, "shape": "hv"},
-    )
     title = (
         "hypervolume (scaled, higher is better →)"
         if info.quantity == "hypervolume"
@@ -219,5 +220,6 @@ def draw_hypervolume(info: HypervolumeInfo) -> go.Figure:
     )
     figure.update_layout(showlegend=True)
     styled(figure, "finished trials", title, height=420)
-    figure.update_layout(legend={"font": {"color": INK}})
+    last = max([*info.finished.tolist(), *x])
+    figure.update_xaxes(range=[0.5, last + 0.5], **whole([1, last]))
     return figure

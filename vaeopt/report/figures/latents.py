@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from vaeopt.core.types import Bools, Floats, Ints, WorkflowRun
-from vaeopt.report.palette import INFEASIBLE, component_colour
+from vaeopt.report.palette import INFEASIBLE, component_colour, component_symbol
 from vaeopt.report.plane import telling_plane
 from vaeopt.report.style import INK, limits, numbers, styled
 
@@ -137,6 +137,7 @@ def _plane(info: LatentsInfo) -> go.Figure:
             name=f"component {k} ({own.sum()})" if k >= 0 else "no component",
             marker={
                 "color": component_colour(k),
+                "symbol": component_symbol(k),
                 "size": 5.5,
                 "opacity": 0.85,
                 "line": {"width": np.where(info.core[mask], 1.1, 0.0).tolist(), "color": INK},

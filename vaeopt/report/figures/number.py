@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from vaeopt.core.types import Floats, Ints
 from vaeopt.report.figures.curves import INVARIANCES, WINDOW
 from vaeopt.report.palette import component_colour
-from vaeopt.report.style import blank, hover_label, numbers, pixels_axis, styled
+from vaeopt.report.style import blank, hover_label, numbers, pixels_axis, styled, whole
 from vaeopt.study.fronts.pareto import feasible
 from vaeopt.study.results.access import candidates, trials_frame
 
@@ -90,6 +90,7 @@ def draw_number(info: NumberInfo, pixel_size_nm: float | None = None) -> go.Figu
     figure.update_layout(showlegend=True, legend={"title": {"text": "invariances "}})
     top = float(info.components.max())
     figure.update_yaxes(range=[0.5, top + 0.5], dtick=1 if top <= 15 else None)
+    figure.update_xaxes(**whole(info.x))
     if info.by_window:
         shown = values[:: -(-len(values) // 12)].tolist()
         figure.update_xaxes(**pixels_axis("window", shown, pixel_size_nm))

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from vaeopt.core.types import Floats, Ints
 from vaeopt.report.palette import INFEASIBLE, component_colour
-from vaeopt.report.style import blank, numbers, styled
+from vaeopt.report.style import blank, numbers, styled, whole
 from vaeopt.study.fronts.pareto import finished
 
 __all__ = ["SecondsInfo", "draw_seconds", "seconds_frame", "seconds_info"]
@@ -86,6 +86,7 @@ def draw_seconds(info: SecondsInfo) -> go.Figure:
             hovertemplate="trial %{x}: %{y:.2f} s<extra></extra>",
         )
     styled(figure, "trial", "wall time (s)", height=400)
+    figure.update_xaxes(**whole(info.trial))
     figure.update_layout(
         barmode="stack",
         bargap=0.1 if len(info.trial) < 100 else 0,

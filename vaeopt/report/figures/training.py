@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from vaeopt.core.types import Floats, WorkflowRun
 from vaeopt.report.palette import component_colour
-from vaeopt.report.style import blank, numbers, seen_range, styled
+from vaeopt.report.style import blank, numbers, seen_range, styled, whole
 
 __all__ = ["TrainingInfo", "draw_loss", "training_frame", "training_info"]
 
@@ -64,6 +64,7 @@ def draw_loss(info: TrainingInfo) -> go.Figure:
             name=f"{name} ({ended})" if ended else name,
         )
     styled(figure, "epoch", "loss (nats per patch)", height=380)
+    figure.update_xaxes(**whole([1, max(len(loss) for loss in info.loss_nats)]))
     figure.update_layout(showlegend=len(info.loss_nats) > 1 or any(info.ended))
     # The first epochs are so much higher that the rest would be a flat line.
     late = np.concatenate([loss[len(loss) // 20 :] for loss in info.loss_nats])

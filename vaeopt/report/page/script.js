@@ -131,7 +131,7 @@
     }
     layout.margin = { ...layout.margin, l: Math.min((layout.margin || {}).l ?? 60, 56), r: 8 };
     layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" };
-    if (axes.some((axis) => axis.scaleanchor)) layout.height = width + 120;
+    if (axes.some((axis) => axis.scaleanchor)) layout.height = Math.min(layout.height, width + 120);
   }
 
   function draw(plot) {
@@ -147,7 +147,9 @@
       });
     }
     fit(plot, layout);
-    const config = { responsive: true, displaylogo: false, scrollZoom: false };
+    // The bar of buttons stands in the right margin, which a narrow page has no room for.
+    const displayModeBar = plot.clientWidth < 600 ? false : "hover";
+    const config = { responsive: true, displaylogo: false, scrollZoom: false, displayModeBar };
     Plotly.newPlot(plot, data, layout, config);
     if (!linked) return;
     plot.on("plotly_hover", (event) => {

@@ -18,6 +18,7 @@ from vaeopt.report.palette import COMPONENTS
 __all__ = ["palette", "png"]
 
 _GREYS = 128
+_TINTED = 14  # of more there is no room in 256 colours
 _TO_WHITE = (0.25, 0.5, 0.75)  # tints where the edge of a shape is smoothed
 _TO_BLACK = (0.25, 0.5)
 
@@ -27,8 +28,9 @@ def palette() -> NDArray[np.uint8]:
     """(n, 3) colours of a PNG: greys from black to white, those of components, their tints."""
     grey = np.linspace(0, 255, _GREYS)
     exact = 255 * np.asarray([to_rgb(colour) for colour in COMPONENTS])
-    tints = [exact + share * (255 - exact) for share in _TO_WHITE]
-    shades = [exact * (1 - share) for share in _TO_BLACK]
+    common = exact[:_TINTED]
+    tints = [common + share * (255 - common) for share in _TO_WHITE]
+    shades = [common * (1 - share) for share in _TO_BLACK]
     greys = np.repeat(grey[:, None], 3, axis=1)
     return np.asarray(np.rint(np.concatenate([greys, exact, *tints, *shades])), np.uint8)
 
