@@ -1,6 +1,7 @@
 """The note of a trial says what was trained, what came out, and why it does not compete."""
 
 from dataclasses import replace
+from typing import Any
 
 from tests.report.pictures.runs import KINDS, run_of
 from tests.study.tiny import study_text
@@ -10,12 +11,12 @@ from vaeopt.study.illustration import Subject
 from vaeopt.workflow import Score, Workflow
 
 
-def _subject(run: WorkflowRun, **changes: object) -> Subject:
-    workflow = Workflow(
-        vae={"device": "cpu", "width": 8, "depth": 1},
-        rewards=[{"kind": "reconstruction"}],  # type: ignore[arg-type]
-        scores=[{"kind": "icl"}, {"kind": "silhouette"}],  # type: ignore[arg-type]
-    )
+def _subject(run: WorkflowRun, **changes: Any) -> Subject:
+    table: dict[str, Any] = {
+        "rewards": [{"kind": "reconstruction"}],
+        "scores": [{"kind": "icl"}, {"kind": "silhouette"}],
+    }
+    workflow = Workflow(**table)
     subject = Subject(
         workflow=workflow,
         run=run,
@@ -24,7 +25,7 @@ def _subject(run: WorkflowRun, **changes: object) -> Subject:
         pictures={},
         failed={},
     )
-    return replace(subject, **changes)  # type: ignore[arg-type]
+    return replace(subject, **changes)
 
 
 def _rows(text: str) -> dict[str, str]:
