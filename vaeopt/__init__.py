@@ -43,6 +43,7 @@ _HOME = {
     "hypervolume": "vaeopt.study.fronts.hypervolume",
     "hypervolume_history": "vaeopt.study.fronts.hypervolume",
     "keypoint_table": "vaeopt.workflow.artefacts",
+    "latents_frame": "vaeopt.study.results.frames",
     "load_study": "vaeopt.study.results.access",
     "load_trial": "vaeopt.study.results.access",
     "load_vae": "vaeopt.stages.vae",
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from vaeopt.study.results.access import load_trial as load_trial
     from vaeopt.study.results.access import run as run
     from vaeopt.study.results.access import trials_frame as trials_frame
+    from vaeopt.study.results.frames import latents_frame as latents_frame
     from vaeopt.study.results.rescore import rescore as rescore
     from vaeopt.workflow import Workflow as Workflow
     from vaeopt.workflow.artefacts import keypoint_table as keypoint_table

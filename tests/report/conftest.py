@@ -1,5 +1,7 @@
 """Fixtures of the upper floors."""
 
+from tests.browser import browser as browser
+from tests.browser import visit as visit
 from tests.study.tiny import finished_copy as finished_copy
 from tests.study.tiny import finished_folder as finished_folder
 from tests.study.tiny import quick as quick

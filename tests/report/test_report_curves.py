@@ -8,7 +8,7 @@ import pytest
 
 import vaeopt as vo
 from tests.study.tiny import made_by_hand, write_study
-from vaeopt.report.curves import curves_info, draw_curves, draw_hypervolume, picks_frame
+from vaeopt.report.figures import curves_info, draw_curves, draw_hypervolume, picks_frame
 from vaeopt.study.fronts.hypervolume import hypervolume_history
 from vaeopt.study.results.access import trials_frame
 

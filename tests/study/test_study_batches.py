@@ -270,7 +270,7 @@ def test_one_at_a_time_leaves_no_trace_of_batches(tmp_path: Path, quick_loop: Lo
     progress = Halt(-1, ctrl_c)
     study = optimize(write_study(tmp_path, n_trials=2), progress=progress)
     assert quick_loop.walked == [[0], [1]]
-    assert progress.groups == []
+    assert progress.groups == [[0], [1]]
     assert not any(BATCH in trial.user_attrs for trial in study.trials)
     assert AT_ONCE not in study.user_attrs
 

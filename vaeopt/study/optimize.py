@@ -272,6 +272,7 @@ class _Here:
                 plural = "s" if len(others) > 1 else ""
                 self.show.note(f"waiting for {len(others)} trial{plural} that others run")
             self._waiting = True
+            self.show.working(self.study, others)
             time.sleep(_POLL_S)
         return self.wait
 
@@ -295,8 +296,7 @@ def _outcomes(session: Session, trials: Sequence[Trial], show: Progress) -> Iter
     ]
 
     def training(group: Sequence[int]) -> None:
-        if len(trials) > 1:
-            show.training([able[place][0].number for place in group])
+        show.training([able[place][0].number for place in group])
 
     seed = session.file.settings.optuna.seed
     runs = walk_many(

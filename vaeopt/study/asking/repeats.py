@@ -79,7 +79,8 @@ def means(
         return list(values), margin, None
     point = point_of(trial.params, distributions)
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    earlier = [t for t in complete if point is not None and at(t.params, point, distributions)]
+    there = at(point, distributions) if point is not None else None
+    earlier = [trial for trial in complete if there is not None and there(trial.params)]
     if not earlier:
         return list(values), margin, None
     columns = list(zip(*map(own_values, earlier), values, strict=True))

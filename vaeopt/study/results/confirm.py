@@ -245,6 +245,8 @@ def _train(
 ) -> None:
     """One training; whatever happens, the trial ends."""
     try:
+        if show is not None:
+            show.training([trial.number])
         outcome = _outcome(session, leader, trial, show)
         with deferred():
             tell(again, session, trial, outcome, averaged=False)
