@@ -83,9 +83,11 @@ def test_means_and_own_values_are_told_apart() -> None:
 
 
 def test_pictures_are_embedded_by_their_links() -> None:
-    links = {"01_latents.png": "/artifacts/1/2/00", "02_manifold.png": "/artifacts/1/2/01"}
+    names = ("01_latents.png", "02_manifold.png", "04_map.png")
+    links = {name: f"/artifacts/1/2/{name[:2]}" for name in names}
     text = note(_subject(run_of(), pictures=links))
-    assert text.endswith("![01_latents.png](/artifacts/1/2/00)\n")
+    embedded = "![01_latents.png](/artifacts/1/2/01)\n\n![04_map.png](/artifacts/1/2/04)\n"
+    assert text.endswith(f"\n\n{embedded}"), "one below the other"
     assert "02_manifold" not in text, "it stands among the artifacts"
 
 
