@@ -30,7 +30,6 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, create_trial
 
-import vaeopt as vo
 from vaeopt.study import optimize as loop
 from vaeopt.study import tell as telling
 from vaeopt.study.asking.samplers import Sampler
@@ -212,7 +211,7 @@ def ours(folder: Path, sampler: str, n: int, trials: int, real: Any) -> Spent:
         kind = type(file.settings.optuna.sampler)
         stack.callback(setattr, kind, "build", build)
         kind.build = built  # type: ignore[method-assign]
-        vo.optimize(file, progress=Show(spent))
+        loop.optimize(file, progress=Show(spent))  # pictures have a benchmark of their own
     return {part: found[1:-1] for part, found in spent.items()}  # the first one reads the study
 
 
@@ -254,7 +253,7 @@ def summary(seconds: list[float]) -> dict[str, float]:
 def real_trial(folder: Path) -> tuple[FrozenTrial, Any]:
     """Records and arrays of a trial that was really trained."""
     file = study_file(folder, "random", 1)
-    study = vo.optimize(file)
+    study = loop.optimize(file)
     return study.trials[0], load_trial(file, 0)
 
 
