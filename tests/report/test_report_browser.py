@@ -31,6 +31,20 @@ _PLACE_OF = """([name, number]) => {
   return null;
 }"""
 
+_PLACE_IN_SPACE = """(number) => {
+  const plot = document.querySelector('.plot[data-figure="front"]');
+  const scene = plot._fullLayout.scene._scene;
+  if (!scene || !scene.glplot || !scene.glplot.cameraParams) return null;
+  const trace = plot._fullData.find((one) => Array.from(one.customdata || []).includes(number));
+  const i = Array.from(trace.customdata).indexOf(number);
+  const { model, view, projection } = scene.glplot.cameraParams;
+  const times = (m, v) => [0, 1, 2, 3].map((r) => v.reduce((sum, x, c) => sum + m[4 * c + r] * x, 0));
+  const at = [trace.x[i], trace.y[i], trace.z[i]].map((x, k) => x * scene.dataScale[k]);
+  const [x, y, , w] = times(projection, times(view, times(model, [...at, 1])));
+  const box = scene.container.getBoundingClientRect();
+  return { x: box.x + (0.5 + 0.5 * x / w) * box.width, y: box.y + (0.5 - 0.5 * y / w) * box.height };
+}"""
+
 
 @pytest.fixture(scope="module")
 def two(finished_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -130,16 +144,24 @@ def test_a_front_in_three_dimensions_has_cards_too(visit: Visit, three: tuple[Pa
     page = opened(visit, path)
     plot = page.locator(".plot[data-figure='front']")
     plot.scroll_into_view_if_needed()
-    expect(plot.locator("canvas, .main-svg").first).to_be_visible()
-    # What a point tells is the same; where it is depends on the camera.
-    page.evaluate(
-        """(number) => document.querySelector('.plot[data-figure="front"]').emit(
-             'plotly_click', { points: [{ customdata: number }] })""",
-        number,
-    )
+    expect(plot.locator("canvas").first).to_be_visible()
+    plot.evaluate("one => one.scrollIntoView({block: 'center'})")
+    page.wait_for_function(_PLACE_IN_SPACE, arg=number)
+    place = page.evaluate(_PLACE_IN_SPACE, number)
     card = page.locator("#card")
-    expect(card.locator("h4")).to_have_text(f"Trial {number}")
+    page.mouse.move(place["x"] + 30, place["y"] + 30)
+    for _ in range(20):  # the picture is drawn again in its own time
+        page.mouse.move(place["x"] + 1, place["y"])
+        page.wait_for_timeout(200)
+        page.mouse.move(place["x"], place["y"])
+        if card.is_visible():
+            break
+    shown = card.locator("h4").text_content()
     check_picture(page)
+    page.mouse.down()
+    page.mouse.up()
+    expect(card).to_have_class("pinned")
+    assert shown == card.locator("h4").text_content()
 
 
 def test_the_table_sorts_and_filters(visit: Visit, two: Path) -> None:
