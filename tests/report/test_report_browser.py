@@ -15,6 +15,8 @@ from vaeopt.study.fronts.pareto import best, front
 from vaeopt.study.optimize import optimize
 from vaeopt.study.session import prepare
 
+expect.set_options(timeout=60_000)  # a busy machine is not a mistake of the page
+
 # Where a point that stands for this trial is in the window; the figure is drawn by then.
 _PLACE_OF = """([name, number]) => {
   const plot = document.querySelector(`.plot[data-figure="${name}"]`);
@@ -38,11 +40,13 @@ _PLACE_IN_SPACE = """(number) => {
   const trace = plot._fullData.find((one) => Array.from(one.customdata || []).includes(number));
   const i = Array.from(trace.customdata).indexOf(number);
   const { model, view, projection } = scene.glplot.cameraParams;
-  const times = (m, v) => [0, 1, 2, 3].map((r) => v.reduce((sum, x, c) => sum + m[4 * c + r] * x, 0));
+  const times = (m, v) =>
+    [0, 1, 2, 3].map((r) => v.reduce((sum, one, c) => sum + m[4 * c + r] * one, 0));
   const at = [trace.x[i], trace.y[i], trace.z[i]].map((x, k) => x * scene.dataScale[k]);
   const [x, y, , w] = times(projection, times(view, times(model, [...at, 1])));
   const box = scene.container.getBoundingClientRect();
-  return { x: box.x + (0.5 + 0.5 * x / w) * box.width, y: box.y + (0.5 - 0.5 * y / w) * box.height };
+  const [right, up] = [x / w / 2, y / w / 2];
+  return { x: box.x + (0.5 + right) * box.width, y: box.y + (0.5 - up) * box.height };
 }"""
 
 
@@ -144,7 +148,7 @@ def test_a_front_in_three_dimensions_has_cards_too(visit: Visit, three: tuple[Pa
     page = opened(visit, path)
     plot = page.locator(".plot[data-figure='front']")
     plot.scroll_into_view_if_needed()
-    expect(plot.locator("canvas").first).to_be_visible()
+    expect(plot.locator(".gl-container canvas").first).to_be_attached()
     plot.evaluate("one => one.scrollIntoView({block: 'center'})")
     page.wait_for_function(_PLACE_IN_SPACE, arg=number)
     place = page.evaluate(_PLACE_IN_SPACE, number)
