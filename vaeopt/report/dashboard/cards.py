@@ -108,8 +108,17 @@ def _fitted(panel: Panel) -> go.Figure:
         width=None,
         autosize=True,
     )
+    _without_defaults_of_others(figure)
     figure.update_layout(margin={"t": 56 + 12 * len(lines) + 20 * titles, "b": bottom})
     return figure
+
+
+def _without_defaults_of_others(figure: go.Figure) -> None:
+    """Defaults for the forty kinds of traces that are not drawn are half of a small figure."""
+    template = figure.layout.template.to_plotly_json()
+    used = {trace.type for trace in figure.data}
+    template["data"] = {k: v for k, v in template.get("data", {}).items() if k in used}
+    figure.layout.template = template
 
 
 def _first_line(text: str | None) -> str | None:
