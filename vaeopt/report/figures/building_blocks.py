@@ -122,6 +122,7 @@ def draw_components(info: ComponentsInfo) -> go.Figure:
             figure.add_shape(
                 type="rect",
                 opacity=1,
+                fillcolor="rgba(0,0,0,0)",
                 x0=k + 0.04,
                 x1=k + 0.96,
                 y0=y + 0.04,
@@ -219,7 +220,8 @@ def draw_manifold(info: ManifoldInfo) -> go.Figure:
     (pictures,) = _stretched(info.pictures)
     whole = tiles(pictures.reshape(-1, size, size), columns, gap=max(1, size // 12))
     add_picture(figure, whole, left=-0.5, top=rows - 0.5, width=columns, height=rows)
-    x, y = _place(info.centres[:, 0], info.first), np.zeros(len(info.centres))
+    x = _place(info.centres[:, 0], info.first)
+    y: Floats = np.zeros(len(info.centres))
     if rows > 1:
         y = _place(info.centres[:, 1], info.second[::-1])
     inside = (np.abs(x - (columns - 1) / 2) < columns / 2) & (np.abs(y - (rows - 1) / 2) < rows / 2)

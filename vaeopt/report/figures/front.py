@@ -147,12 +147,13 @@ def _hover(info: FrontInfo, mask: Bools) -> list[str]:
     ]
 
 
-def _points(info: FrontInfo, group: _Group) -> dict[str, Any]:
+def _points(info: FrontInfo, group: _Group, *, hover: bool = True) -> dict[str, Any]:
+    template = "trial %{customdata}<br>%{x}, %{y}<extra></extra>"
+    told = {"hovertext": _hover(info, group.mask), "hoverinfo": "text"}
     return {
         "mode": "markers",
         "name": group.name,
-        "hovertext": _hover(info, group.mask),
-        "hoverinfo": "text",
+        **(told if hover else {"hovertemplate": template}),
         "customdata": info.numbers[group.mask].tolist(),
     }
 
@@ -274,24 +275,29 @@ def _space(info: FrontInfo) -> go.Figure:
         showlegend=False,
     )
     # WebGL knows fewer shapes.
-    shapes = {"collapsed": "x", "dominated": "circle", "Pareto front": "diamond"}
+    shapes = {"collapsed": "cross", "dominated": "circle", "Pareto front": "diamond"}
     for group in _groups(info):
         kept = group._replace(mask=group.mask & inside)
         x, y, z = info.values[kept.mask].T
         marker = group.marker | {"symbol": shapes.get(group.name, "diamond-open")}
-        marker["size"] = {"collapsed": 2.5, "dominated": 4, "Pareto front": 6}.get(group.name, 12)
+        marker["size"] = {"collapsed": 3, "dominated": 5, "Pareto front": 7}.get(group.name, 13)
         figure.add_scatter3d(
             x=numbers(x), y=numbers(y), z=numbers(z), marker=marker, **_points(info, kept)
         )
     styled(figure, height=640)
     axes = {
         f"{axis}axis": {
-            "title": {"text": f"{wrapped(name, 22)}<br>({better(direction)})"},
+            "title": {
+                "text": f"{wrapped(name, 22)}<br>({better(direction)})",
+                "font": {"size": 13},
+            },
             "range": limits_,
             "nticks": 5,
             "tickfont": {"size": 12},
             "gridcolor": GRID,
-            "backgroundcolor": "white",
+            "showgrid": True,
+            "showbackground": True,
+            "backgroundcolor": "#FAFAFA",
             "showline": True,
             "linecolor": "#888888",
         }
@@ -299,8 +305,8 @@ def _space(info: FrontInfo) -> go.Figure:
             "xyz", info.names, info.directions, ranges, strict=True
         )
     }
-    eye = {"x": 1.55, "y": -1.75, "z": 0.75}
-    camera = {"eye": eye, "center": {"x": 0, "y": 0, "z": -0.12}}
+    eye = {"x": 1.35, "y": -1.5, "z": 0.7}
+    camera = {"eye": eye, "center": {"x": 0, "y": 0, "z": -0.13}}
     figure.update_layout(
         scene={**axes, "aspectmode": "cube", "camera": camera}, margin={"l": 0, "r": 0, "b": 10}
     )
@@ -374,7 +380,7 @@ def draw_pairs(info: FrontInfo) -> go.Figure:
                 marker={**group.marker, "size": 0.8 * group.marker["size"]},
                 legendgroup=group.name,
                 showlegend=place == 0,
-                **_points(info, group),
+                **_points(info, group, hover=False),
                 **where,
             )
         for k, update in ((i, figure.update_xaxes), (j, figure.update_yaxes)):

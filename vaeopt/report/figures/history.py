@@ -106,8 +106,7 @@ def _add(figure: go.Figure, info: HistoryInfo, row: int) -> None:
             "size": 10,
             "line": {"width": 1.5, "color": "#999999"},
         },
-        hovertext=[info.labels[i] for i in np.flatnonzero(bad)],
-        hoverinfo="text",
+        **_hover(info, bad, row),
         customdata=info.numbers[bad].tolist(),
         legendgroup="collapsed",
         showlegend=row == 1 and bool(bad.any()),
@@ -131,8 +130,7 @@ def _add(figure: go.Figure, info: HistoryInfo, row: int) -> None:
             "width": 2,
             "color": "#999999",
         },
-        hovertext=[info.labels[i] for i in np.flatnonzero(good)],
-        hoverinfo="text",
+        **_hover(info, good, row),
         customdata=info.numbers[good].tolist(),
         legendgroup="feasible",
         showlegend=row == 1,
@@ -157,3 +155,10 @@ def _add(figure: go.Figure, info: HistoryInfo, row: int) -> None:
         row=row,
         col=1,
     )
+
+
+def _hover(info: HistoryInfo, mask: Bools, row: int) -> dict[str, Any]:
+    """Parameters are told once per trial, not in every panel: they are most of the figure."""
+    if row > 1:
+        return {"hovertemplate": "trial %{x}: %{y}<extra></extra>"}
+    return {"hovertext": [info.labels[i] for i in np.flatnonzero(mask)], "hoverinfo": "text"}

@@ -83,25 +83,18 @@ def draw_map(info: MapInfo) -> go.Figure:
             hovertemplate="row %{y:.1f} px, column %{x:.1f} px",
         )
     _on_image(figure, info.pixels, info.pixel_size_nm)
-    window = info.window_px
-    figure.add_shape(
-        type="rect",
-        opacity=1,
-        x0=0.5,
-        y0=0.5,
-        x1=0.5 + window,
-        y1=0.5 + window,
-        line={"color": "white", "width": 3},
-    )
-    figure.add_shape(
-        type="rect",
-        opacity=1,
-        x0=0.5,
-        y0=0.5,
-        x1=0.5 + window,
-        y1=0.5 + window,
-        line={"color": "black", "width": 1.2},
-    )
+    edge = 0.5 + info.window_px
+    for colour, width in (("white", 3), ("black", 1.2)):
+        figure.add_shape(
+            type="rect",
+            opacity=1,
+            fillcolor="rgba(0,0,0,0)",
+            x0=0.5,
+            y0=0.5,
+            x1=edge,
+            y1=edge,
+            line={"color": colour, "width": width},
+        )
     figure.update_layout(showlegend=True)
     return figure
 
@@ -141,7 +134,8 @@ def _on_image(figure: go.Figure, pixels: Floats, pixel_size_nm: float | None) ->
     rows, columns = pixels.shape
     # Lighter, so that points stand out.
     add_picture(figure, 0.25 + 0.75 * pixels, left=-0.5, top=-0.5, width=columns, height=rows)
-    styled(figure, height=680)
+    styled(figure, height=700)
+    figure.update_layout(margin={"t": 45}, legend={"y": 1.025})
     common: dict[str, Any] = {"showgrid": False, "zeroline": False, "constrain": "domain"}
     for name, update, count in (
         ("column", figure.update_xaxes, columns),
