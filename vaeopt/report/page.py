@@ -11,7 +11,7 @@ import vaeopt
 from vaeopt.core.errors import StudyError
 from vaeopt.core.types import WorkflowRun
 from vaeopt.report import figures
-from vaeopt.report.figures import curves_info, draw_curves, draw_hypervolume, picks_frame
+from vaeopt.report.figures import curves_info, draw_curves, picks_frame
 from vaeopt.report.tables import best_frame
 from vaeopt.study.fronts.pareto import compromise, finished
 from vaeopt.study.guard import accepted_lines
@@ -113,7 +113,7 @@ def _study_part(study: optuna.Study, baseline: optuna.Study | None) -> list[str]
     for i in range(len(study.directions)):
         parts.append(_figure(figures.draw_history(figures.history_info(study, i))))
     if several or baseline is not None:
-        parts.append(_figure(draw_hypervolume(study, baseline)))
+        parts.append(_figure(figures.hypervolume(study, baseline)))
     curves = curves_info(study)
     if curves.curves:
         parts += [
@@ -150,9 +150,9 @@ def _winner_part(study: optuna.Study, number: int, run: WorkflowRun) -> list[str
         "<h3>Components on the image</h3>",
         _figure(figures.draw_map(figures.map_info(run))),
         "<h3>What the components look like</h3>",
-        _figure(figures.draw_components(run)),
+        _figure(figures.components(run)),
         "<h3>Training</h3>",
-        _figure(figures.draw_loss(run)),
+        _figure(figures.training(run)),
     ]
 
 
