@@ -22,6 +22,7 @@ from vaeopt.study.attributes import AT_ONCE, BATCH, FAILURE, INTERRUPTED, RETRY_
 from vaeopt.study.file import open_study
 from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.optimize import optimize
+from vaeopt.study.results.records import KeptFiles
 from vaeopt.study.storage import load_study
 from vaeopt.testing import example_run
 from vaeopt.workflow import Score, Workflow
@@ -107,7 +108,7 @@ def quick_loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
     monkeypatch.setattr(loop, "walk_many", made.walk)
     for name, stand_in in {
         "scores_of": made.scores,
-        "keep_files": lambda *_: None,
+        "keep_files": lambda *_: KeptFiles({}, {}),
         "attach": lambda *_: None,
     }.items():
         monkeypatch.setattr(f"vaeopt.study.tell.{name}", stand_in)

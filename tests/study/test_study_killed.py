@@ -9,7 +9,6 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from tests.study.test_study_batches import (
@@ -28,10 +27,10 @@ from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
 from vaeopt.study.processes.process import worker_name
 from vaeopt.study.storage import load_study
-from vaeopt.study.storage.cached import CachedStorage
+from vaeopt.study.storage.rows import RowStorage
 
 TWO_POINTS = '"vae.invariances" = { choices = [[], ["rotation"]] }'
-WRITES = ("_create_new_trial", "set_trial_state_values", "set_trial_user_attr")
+WRITES = ("_create_new_trial", "set_trial_state_values", "set_attributes", "_set_trial_param")
 
 
 class _Killed(BaseException):
@@ -54,8 +53,7 @@ def _optimize_until_killed(folder: Path, at: int) -> bool:
     host, pid, _ = worker_name().rsplit(":", 2)
     with pytest.MonkeyPatch.context() as patch:
         for name in WRITES:
-            patch.setattr(RDBStorage, name, dying(getattr(RDBStorage, name)))
-        patch.setattr(CachedStorage, "set_attributes", dying(CachedStorage.set_attributes))
+            patch.setattr(RowStorage, name, dying(getattr(RowStorage, name)))
         patch.setattr(loop, "resumable", lambda study: contextlib.nullcontext())
         for module in (ask, draw, points, resume):  # a process number that was used before
             patch.setattr(module, "worker_name", lambda: f"{host}:{pid}:1")

@@ -81,11 +81,11 @@ def _state(
 
 def optimize(arguments: argparse.Namespace) -> int:
     """Create a study or go on with it."""
+    from vaeopt.report.illustrated import optimize
     from vaeopt.report.tables import best_frame, format_frame
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
     from vaeopt.study.fronts.pareto import compromise, finished
-    from vaeopt.study.optimize import optimize
     from vaeopt.study.storage import shown_url, storage_url
 
     file = open_study(arguments.study)
@@ -123,9 +123,9 @@ def worker(arguments: argparse.Namespace) -> int:
 
     told = inherit()  # first: whoever started this process may be gone before the study is open
 
+    from vaeopt.report.illustrated import work
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
-    from vaeopt.study.optimize import work
 
     file = open_study(arguments.study)
     with terminal(quiet=arguments.quiet) as progress:
@@ -192,10 +192,10 @@ def best(arguments: argparse.Namespace) -> int:
 
 def confirm(arguments: argparse.Namespace) -> int:
     """Train the leaders again."""
+    from vaeopt.report.illustrated import confirm
     from vaeopt.report.tables import confirm_frame, confirm_lines, format_frame
     from vaeopt.report.terminal import terminal
     from vaeopt.study.fronts.pareto import compromise
-    from vaeopt.study.results.confirm import confirm
 
     file, study = _load(arguments)
     if compromise(study) is None:
@@ -254,18 +254,26 @@ def rescore(arguments: argparse.Namespace) -> int:
 
 def report(arguments: argparse.Namespace) -> int:
     """Write one HTML page."""
-    from vaeopt.report.page import write_report
+    import webbrowser
+
+    from vaeopt.report.page import check_png, write_report
     from vaeopt.study.file import open_study
     from vaeopt.study.session import prepare
     from vaeopt.study.storage import load_study
 
+    if arguments.png:
+        check_png()  # before any work
     file, study = _load(arguments)
     baseline = None
     if arguments.baseline is not None:
         baseline = load_study(open_study(arguments.baseline))
     out = arguments.out or file.folder / "report"
-    page = write_report(study, prepare(file), out, baseline=baseline)
+    page = write_report(
+        study, prepare(file), out, baseline=baseline, png=arguments.png, csv=arguments.csv
+    )
     answer(arguments, {"page": page, "folder": out}, [f"wrote {page}"])
+    if arguments.open and not webbrowser.open(page.resolve().as_uri()):
+        complain("no browser was found; open the page yourself")
     return 0
 
 
@@ -346,12 +354,16 @@ def copy(arguments: argparse.Namespace) -> int:
 def dashboard(arguments: argparse.Namespace) -> int:
     """Serve optuna-dashboard."""
     from vaeopt.report.dashboard import serve
-    from vaeopt.study.artefacts.store import artefacts_of
-    from vaeopt.study.storage import storage_url
+    from vaeopt.study.file import open_study
 
-    file, _ = _load(arguments)
-    url = storage_url(file, arguments.storage)
-    return serve(url, artefacts_of(file), host=arguments.host, port=arguments.port)
+    return serve(
+        open_study(arguments.study),
+        storage=arguments.storage,
+        host=arguments.host,
+        port=arguments.port,
+        figures=not arguments.no_figures,
+        browse=arguments.open,
+    )
 
 
 def proxy(arguments: argparse.Namespace) -> int:

@@ -191,6 +191,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="STUDY",
         help="draw the hypervolume of this study too, e.g. the same one by random search",
     )
+    sub.add_argument(
+        "--csv", action="store_true", help="also write the data of every figure: figures/NAME.csv"
+    )
+    sub.add_argument(
+        "--png", action="store_true", help="also write every figure: figures/NAME.png (kaleido)"
+    )
+    sub.add_argument("--open", action="store_true", help="open the page in a browser")
     storage(sub)
 
     sub = verb("export", verbs.export, "write key points, record and model of a trial")
@@ -224,8 +231,16 @@ def parser() -> argparse.ArgumentParser:
     sub = verb(
         "dashboard", verbs.dashboard, "serve optuna-dashboard for a study and print its address"
     )
-    sub.add_argument("--port", metavar="PORT", type=int, default=8080)
+    sub.add_argument(
+        "--port", metavar="PORT", type=_port_or_any, default=8080, help="0: any (default: 8080)"
+    )
     sub.add_argument("--host", metavar="HOST", default="127.0.0.1")
+    sub.add_argument(
+        "--no-figures",
+        action="store_true",
+        help="only look: save neither figures nor a note into the study",
+    )
+    sub.add_argument("--open", action="store_true", help="open the page in a browser")
     storage(sub)
 
     sub = verb(
@@ -247,6 +262,10 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
     return int(text)
+
+
+def _port_or_any(text: str) -> int:
+    return 0 if text == "0" else _port(text)
 
 
 def _port(text: str) -> int:

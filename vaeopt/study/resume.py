@@ -22,6 +22,9 @@ _KEPT = ("grid_id", "search_space", "fixed_params")
 _LATER = ("constraints", "artifacts:")
 
 
+_CUT_OFF = (TrialState.RUNNING, TrialState.WAITING, TrialState.FAIL)
+
+
 @contextmanager
 def resumable(study: optuna.Study) -> Iterator[None]:
     """Trials of this process that still run when the body is cut off are marked and end.
@@ -60,11 +63,13 @@ def requeue_interrupted(study: optuna.Study, parameters: Collection[str]) -> int
 
 
 def _anything_cut_off(study: optuna.Study) -> bool:
-    trials = study.get_trials(deepcopy=False)
-    retried = _retried(trials)
+    # Not the complete ones, of which there are many.
+    suspects = study.get_trials(deepcopy=False, states=_CUT_OFF)
+    failed = any(trial.state == TrialState.FAIL for trial in suspects)
+    retried = _retried(study.get_trials(deepcopy=False)) if failed else set[int]()
     return any(
         _is_dead(study, trial) or _ended_early(trial, retried) or _is_unbegun(study, trial)
-        for trial in trials
+        for trial in suspects
     )
 
 

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from vaeopt.core.types import GaussianMixtureFit, Mixture, WorkflowRun
 from vaeopt.kernels.mixture import reference as kernel
 from vaeopt.stages.rewards.spatial_kappa import kappa_at
@@ -34,6 +36,8 @@ def _known(value: Any) -> Any:
 def primitives(run: WorkflowRun) -> dict[str, Any]:
     """JSON-ready table of scores, diagnostics and counts of one run."""
     found, health = run.latents.reconstruction, run.diagnostics
+    kappas = [kappa_at(run, (k,)) for k in (4, 5, 6)]
+    computed = [kappa for kappa in kappas if kappa is not None]
     table = {
         "n_keypoints": len(run.keypoints),
         "n_fit": len(run.mixture.fit_index),
@@ -61,8 +65,8 @@ def primitives(run: WorkflowRun) -> dict[str, Any]:
         },
         "mixture": _mixture(run.mixture),
         "bayesian": None if run.bayesian is None else _mixture(run.bayesian),
-        "spatial_kappa": kappa_at(run, (5,)),
-        "spatial_kappa_4_to_6": kappa_at(run, (4, 5, 6)),
+        "spatial_kappa": kappas[1],
+        "spatial_kappa_4_to_6": float(np.mean(computed)) if len(computed) == 3 else None,
         "training": {
             "epochs": len(run.vae.loss_nats),
             "loss_nats": float(run.vae.loss_nats[-1]) if len(run.vae.loss_nats) else None,

@@ -1,6 +1,5 @@
 """Latents of a trial with the components in them (the paper's figure 5)."""
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ import plotly.graph_objects as go
 
 from vaeopt.core.types import Bools, Floats, Ints, WorkflowRun
 from vaeopt.report.palette import INFEASIBLE, component_colour
+from vaeopt.report.plane import telling_plane
 from vaeopt.report.style import INK, limits, numbers, styled
 
 __all__ = [
@@ -39,35 +39,9 @@ class LatentsInfo(NamedTuple):
 
 
 def best_pair(run: WorkflowRun) -> tuple[int, int]:
-    """The two latents that tell the components apart best.
-
-    The measure is the trace of S_w^-1 S_b of the kept patches in the plane, with the scatter within
-    and between components. Without several components: the two with the largest signal to noise.
-    """
-    dim = run.latents.latent_dim
-    if dim < 3:
-        return 0, max(0, dim - 1)
-    kept = run.mixture.kept
-    z, component = run.latents.z_mean[kept], run.mixture.component[kept]
-    found = [k for k in np.unique(component) if k >= 0]
-    if len(found) < 2:
-        first, second = sorted(np.argsort(-run.diagnostics.snr, kind="stable")[:2].tolist())
-        return first, second
-    middle = z.mean(axis=0)
-    within, between = (np.zeros((dim, dim)) for _ in range(2))
-    for k in found:
-        own = z[component == k]
-        away = own - own.mean(axis=0)
-        within += away.T @ away
-        step = own.mean(axis=0) - middle
-        between += len(own) * np.outer(step, step)
-    within += 1e-9 * np.trace(within) * np.eye(dim) + 1e-12 * np.eye(dim)
-
-    def told_apart(pair: tuple[int, int]) -> float:
-        plane = np.ix_(pair, pair)
-        return float(np.trace(np.linalg.solve(within[plane], between[plane])))
-
-    return max(itertools.combinations(range(dim), 2), key=told_apart)
+    """The two latents that tell the components apart best."""
+    mixture = run.mixture
+    return telling_plane(run.latents.z_mean, mixture.component, mixture.kept, run.diagnostics.snr)
 
 
 def latents_info(

@@ -52,11 +52,8 @@ def ask_together(study: optuna.Study, session: Session, total: int) -> list[Tria
 
 def room(study: optuna.Study, total: int) -> int:
     """How many trials may still be started, so that ``total`` are finished in the end."""
-    taken = sum(
-        trial.state == TrialState.COMPLETE
-        or (trial.state == TrialState.RUNNING and runs(study, trial))
-        for trial in study.get_trials(deepcopy=False)
-    )
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    taken = len(finished(study)) + sum(runs(study, trial) for trial in running)
     return max(0, total - taken)
 
 
@@ -100,9 +97,9 @@ def ask(
             return None
         if exhausted(study, session, dead=True):
             return None
-        _sign_next(study)
         study.sampler = Numbered(session, batch, alone)
-        trial = study.ask()
+        trial = _begun(study)
+        alone.close()
         _suggest(trial, session.space.distributions)
         return trial
 
@@ -116,8 +113,8 @@ def _suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> None:
             trial._suggest(name, distribution)
 
 
-def _sign_next(study: optuna.Study) -> None:
-    """Sign what optuna takes next, before it runs: no trial runs without its process's name.
+def _begun(study: optuna.Study) -> Trial:
+    """The trial that optuna takes next, signed before it runs.
 
     One that was cut off unsigned could not be told from one that another process has just begun.
     """
@@ -126,9 +123,10 @@ def _sign_next(study: optuna.Study) -> None:
             study._storage.set_trial_user_attr(trial._trial_id, WORKER, worker_name())
         except UpdateFinishedTrialError:
             continue  # another process has run it in the meantime
-        return
-    signed = create_trial(state=TrialState.WAITING, user_attrs={WORKER: worker_name()})
-    study.add_trial(signed)
+        return study.ask()
+    with together(study._storage):
+        study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={WORKER: worker_name()}))
+        return study.ask()
 
 
 def used_up(study: optuna.Study, session: Session, total: int) -> str | None:

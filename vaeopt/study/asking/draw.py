@@ -21,6 +21,7 @@ from vaeopt.study.asking.points import (
     point_of,
     takers,
 )
+from vaeopt.study.asking.remembered import remembering
 from vaeopt.study.attributes import BATCH, INTERRUPTED, RETRY_OF, SEED_NUMBER, WORKER
 from vaeopt.study.processes.process import worker_name
 from vaeopt.study.session import Session
@@ -45,9 +46,9 @@ class Numbered(BaseSampler):
     Args:
         session: tells the sampler and the space.
         batch: place of the trial among those that are asked for together, and how many these are.
-        alone: holds the lock of the storage when the trial is made. Drawing may take seconds, so
-            the lock is given back once the trial is signed. It is taken again to see whether the
-            point is free, and then held until ``alone`` ends: the parameters are stored by then.
+        alone: does not hold the lock of the storage while it draws, which may take seconds. The
+            lock is taken to see whether the point is free, and then held until ``alone`` ends: the
+            parameters are stored by then.
     """
 
     def __init__(self, session: Session, batch: tuple[int, int], alone: ExitStack) -> None:
@@ -70,13 +71,13 @@ class Numbered(BaseSampler):
         for key, value in signed.items():
             trial.set_user_attr(key, value)  # what is held of it in memory
         self._number = number
-        self._sampler = self._made("sampler")
+        self._sampler = self._made(study, "sampler")
         self._sampler.before_trial(study, trial)
-        self._alone.close()
 
-    def _made(self, *key: int | str) -> BaseSampler:
+    def _made(self, study: optuna.Study, *key: int | str) -> BaseSampler:
         settings = self._session.file.settings.optuna
-        return settings.sampler.build(seed=self._seed(*key), grid=self._session.space.grid())
+        made = settings.sampler.build(seed=self._seed(*key), grid=self._session.space.grid())
+        return remembering(made, study)
 
     def _seed(self, *key: int | str) -> int:
         seed = self._session.file.settings.optuna.seed
@@ -103,7 +104,7 @@ class Numbered(BaseSampler):
                 return drawn
             self._alone.close()
             before = drawn
-            self._sampler = self._made("sampler", attempt)
+            self._sampler = self._made(study, "sampler", attempt)
             drawn = _draw(self._sampler, study, trial, search_space, fixed)
             if drawn == before:  # it does not draw but compute, and would insist
                 break
@@ -122,7 +123,8 @@ class Numbered(BaseSampler):
         space = self._session.space.distributions
         point = point_of(params, space)
         assert point is not None  # all are drawn or fixed
-        return sum(at(parameters(other), point, space) for other in taken)
+        there = at(point, space)
+        return sum(there(parameters(other)) for other in taken)
 
     def _free(
         self,

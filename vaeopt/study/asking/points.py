@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +62,30 @@ def point_of(
 
 
 def at(
-    params: Mapping[str, Any], point: Point, distributions: Mapping[str, BaseDistribution]
-) -> bool:
-    """Whether these are the parameters of a point; ends at the first that differs."""
-    return all(
-        name in params and _place(distribution, params[name]) == place
+    point: Point, distributions: Mapping[str, BaseDistribution]
+) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether parameters are those of a point, for many of them; ends at the first that differs."""
+    wanted = [
+        (name, distribution, place, dict[Any, bool]())
         for (name, distribution), place in zip(distributions.items(), point, strict=True)
-    )
+    ]
+
+    def there(params: Mapping[str, Any]) -> bool:
+        for name, distribution, place, known in wanted:
+            if name not in params:
+                return False
+            value = params[name]
+            if isinstance(distribution, CategoricalDistribution):  # choices may be lists
+                same = _place(distribution, value) == place
+            elif (held := known.get(value)) is not None:
+                same = held
+            else:
+                same = known[value] = _place(distribution, value) == place
+            if not same:
+                return False
+        return True
+
+    return there
 
 
 def _place(distribution: BaseDistribution, value: Any) -> int | float | str:

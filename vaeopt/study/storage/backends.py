@@ -76,6 +76,7 @@ def _database(url: URL, create: bool) -> BaseStorage:
             url = sqlite.readable(path, url)
         engine = {
             "connect_args": {"timeout": sqlite.WAIT_S},
+            "pool_use_lifo": True,  # the same connection every time knows what the others write
             "pool_events": [(sqlite.pragmas, "connect")],
         }
     else:

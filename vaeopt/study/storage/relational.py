@@ -4,11 +4,11 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import TrialState
@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from vaeopt.study.storage.away import StorageError, away, was_lost
 from vaeopt.study.storage.exclusive import exclusive
-from vaeopt.study.storage.together import is_shared
+from vaeopt.study.storage.rows import RowStorage
+from vaeopt.study.storage.sessions import is_shared
 
 __all__ = ["Relational"]
 
@@ -36,6 +37,7 @@ _REPEATABLE = (
     "get_study_user_attrs",
     "get_trial",
     "get_trial_id_from_study_id_trial_number",
+    "set_attributes",
     "record_heartbeat",
     "set_study_system_attr",
     "set_study_user_attr",
@@ -49,7 +51,7 @@ _REPEATABLE = (
 _ONCE = ("create_new_study", "_create_new_trial")
 
 
-class Relational(RDBStorage):
+class Relational(RowStorage):
     """A database that waits for its server, and in which no trial is claimed twice.
 
     A connection that was lost while nothing was asked of it is made anew; while the server is away,
@@ -86,10 +88,17 @@ class Relational(RDBStorage):
                 return connection
 
     def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+        self,
+        trial_id: int,
+        state: TrialState,
+        values: Sequence[float] | None = None,
+        *,
+        now: datetime | None = None,
     ) -> bool:
         """Optuna's, which lets two processes claim one trial on SQLite."""
-        call = functools.partial(RDBStorage.set_trial_state_values, self, trial_id, state, values)
+        call = functools.partial(
+            RowStorage.set_trial_state_values, self, trial_id, state, values, now=now
+        )
         if state != TrialState.RUNNING:
             return bool(self._ask(functools.partial(self._told, call, trial_id, state, values)))
         with exclusive(self):
@@ -106,7 +115,7 @@ class Relational(RDBStorage):
             return tell()
         except StorageInternalError as error:
             if was_lost(error.__cause__):  # after it was written, or before?
-                there = RDBStorage.get_trial(self, trial_id)
+                there = RowStorage.get_trial(self, trial_id)
                 if there.state == state and there.values == (values and list(values)):
                     return True
             raise
@@ -141,11 +150,11 @@ class Relational(RDBStorage):
 
 
 def _asked(name: str, again: bool) -> Callable[..., Any]:
-    method = getattr(RDBStorage, name)
+    method = getattr(RowStorage, name)
 
     @functools.wraps(method)
     def asked(self: Relational, *arguments: Any, **words: Any) -> Any:
-        call = functools.partial(getattr(RDBStorage, name), self, *arguments, **words)
+        call = functools.partial(getattr(RowStorage, name), self, *arguments, **words)
         return self._ask(call, again=again)
 
     return asked
