@@ -58,7 +58,7 @@ _HOME = {
     "write_report": "vaeopt.report.page",
 }
 
-__all__ = ["__version__", *_HOME]  # the table is the list
+__all__ = ["__version__", "figures", *_HOME]  # the table is the list
 
 if TYPE_CHECKING:
     from vaeopt.core.errors import DataError as DataError
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from vaeopt.core.errors import VaeoptError as VaeoptError
     from vaeopt.core.types import Patches as Patches
     from vaeopt.core.types import WorkflowRun as WorkflowRun
+    from vaeopt.report import figures as figures
     from vaeopt.report.illustrated import confirm as confirm
     from vaeopt.report.illustrated import optimize as optimize
     from vaeopt.report.page import write_report as write_report
@@ -102,13 +103,16 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
-    if name not in _HOME:
+    if name == "figures":
+        value: Any = import_module("vaeopt.report.figures")
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
         raise AttributeError(f"module 'vaeopt' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     """All public names, imported or not."""
-    return sorted([*globals(), *_HOME])
+    return sorted({*globals(), "figures", *_HOME})

@@ -118,10 +118,61 @@ def test_front_info_tells_good_from_dominated_from_collapsed() -> None:
     assert info.feasible.tolist() == [False, True, True, True]
     assert info.on_front.tolist() == [False, True, True, False]
     figure = figures.draw_front(info)
-    drawn = {trace.name: list(trace.x) for trace in figure.data}
-    assert drawn == {"collapsed": [0], "dominated": [3], "Pareto front": [1, 2]}
-    assert figure.data[0].marker.color == INFEASIBLE
-    assert "trial 2" in figure.data[2].text[1]
+    drawn = {trace.name: list(trace.x) for trace in figure.data if trace.mode == "markers"}
+    numbers = {t.name: list(t.customdata) for t in figure.data if t.mode == "markers"}
+    assert drawn == {"collapsed": [0], "dominated": [3], "Pareto front": [1, 2], "compromise": [2]}
+    assert numbers == drawn  # in this study every trial has its number as first value
+    colours = {trace.name: trace.marker.color for trace in figure.data}
+    assert colours["collapsed"] == INFEASIBLE
+    (front,) = [trace for trace in figure.data if trace.name == "Pareto front"]
+    assert "trial 2" in front.hovertext[1]
+
+
+@pytest.mark.parametrize(
+    ("directions", "shape", "corner"),
+    [
+        ((MIN, MIN), "hv", "↙"),
+        ((MIN, MAX), "hv", "↖"),
+        ((MAX, MIN), "vh", "↘"),
+        ((MAX, MAX), "vh", "↗"),
+    ],
+)
+def test_nothing_good_lies_beyond_the_edge_of_the_front(
+    directions: tuple[Direction, Direction], shape: str, corner: str
+) -> None:
+    rng = np.random.default_rng(0)
+    study = made_by_hand(directions, rng.random((30, 2)).tolist())
+    info = figures.front_info(study)
+    figure = figures.draw_front(info)
+    (edge,) = [trace for trace in figure.data if trace.mode == "lines"]
+    assert edge.line.shape == shape
+    signs = np.asarray([1 if d == MIN else -1 for d in directions])
+    # Corners between two neighbours are as bad as both: dominated by either of them.
+    x, y = np.asarray(edge.x[1:-1]), np.asarray(edge.y[1:-1])
+    inner = np.stack([x[1:], y[:-1]] if shape == "hv" else [x[:-1], y[1:]], axis=1) * signs
+    members = info.values[info.on_front] * signs
+    for corner_point in inner:
+        assert (members <= corner_point + 1e-4).all(axis=1).sum() >= 2
+    assert any(corner in note.text for note in figure.layout.annotations)
+
+
+def test_replicates_give_a_front_its_error_bars(finished_folder: Path) -> None:
+    info = figures.front_info(vo.load_study(finished_folder))
+    assert info.sd.shape == info.values.shape
+    assert np.isnan(info.sd).all()  # no parameters were trained twice
+    drawn = figures.draw_front(info._replace(sd=np.full_like(info.values, 0.25)))
+    (front,) = [trace for trace in drawn.data if trace.name == "Pareto front"]
+    assert list(front.error_x.array) == [0.25] * len(front.x)
+
+
+def test_the_frame_of_a_front_holds_what_is_drawn(finished_folder: Path) -> None:
+    study = vo.load_study(finished_folder)
+    info = figures.front_info(study)
+    frame = figures.front_frame(info)
+    assert list(frame["trial"]) == [t.number for t in study.trials]
+    assert frame["compromise"].sum() == 1
+    assert frame.loc[frame["compromise"], "front"].all()
+    assert list(frame["patches.size_px"]) == [t.params["patches.size_px"] for t in study.trials]
 
 
 def test_front_info_of_a_real_study_names_parameters(finished_folder: Path) -> None:
@@ -133,17 +184,24 @@ def test_front_info_of_a_real_study_names_parameters(finished_folder: Path) -> N
     assert info.feasible.tolist() == [margin(t) <= 0 for t in study.trials]
 
 
-@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
 def test_a_front_is_drawn_in_as_many_dimensions_as_can_be_seen(n: int) -> None:
     values = [tuple(float(i == j) for j in range(n)) for i in range(n)]
     figure = figures.draw_front(figures.front_info(made_by_hand([MAX] * n, values)))
     kinds = {trace.type for trace in figure.data}
-    assert kinds == ({"scatter"} if n == 2 else {"scatter3d"})
+    assert kinds == ({"scatter3d"} if n == 3 else {"scatter"})
+    # Each trial can be found in every kind of drawing.
+    seen = {v for trace in figure.data for v in trace.customdata or () if v is not None}
+    assert seen == set(range(n))
+    pairs = figures.draw_pairs(figures.front_info(made_by_hand([MAX] * n, values)))
+    assert len({trace.xaxis for trace in pairs.data}) == n * (n - 1) // 2
 
 
 def test_a_front_of_nothing_is_drawn_empty() -> None:
     figure = figures.draw_front(figures.front_info(made_by_hand([MIN, MAX], [])))
-    assert all(len(trace.x) == 0 for trace in figure.data)
+    assert len(figure.data) == 0
+    (note,) = figure.layout.annotations
+    assert "no trial has finished" in note.text
 
 
 @pytest.mark.parametrize("plane", [(0, 1), (0, 2), (2, 1)])
@@ -188,7 +246,8 @@ def test_latents_without_a_mixture_have_no_ellipses() -> None:
     assert info.ellipses == []
     assert set(info.component.tolist()) == {-1}
     assert figures.draw_latents(info).data
-    assert len(figures.draw_components(run).data) == 0
+    assert len(figures.components_info(run).share) == 0
+    assert "no mixture" in figures.components(run).layout.annotations[0].text
     assert figures.draw_map(figures.map_info(run)).data
 
 
@@ -198,7 +257,8 @@ def test_two_clusters_get_two_ellipses_and_all_points_are_drawn(run: WorkflowRun
     figure = figures.draw_latents(info)
     points = sum(len(t.x) for t in figure.data if t.mode == "markers" and t.name != "core")
     assert points >= len(run.latents)
-    assert sum(t.mode == "lines" for t in figure.data) == 2
+    names = {t.name for t in figure.data if t.mode == "lines"}
+    assert names == {"2 sigma of component 0", "2 sigma of component 1"}
 
 
 def test_the_map_has_rows_downwards_and_square_pixels(run: WorkflowRun) -> None:
@@ -208,14 +268,18 @@ def test_the_map_has_rows_downwards_and_square_pixels(run: WorkflowRun) -> None:
     np.testing.assert_array_equal(info.kept, run.mixture.kept)
     assert info.pixel_size_nm == 10.0
     figure = figures.draw_map(info)
-    assert figure.layout.yaxis.autorange == "reversed"
+    rows, columns = info.pixels.shape
+    assert figure.layout.yaxis.range == (rows - 0.5, -0.5)
+    assert figure.layout.xaxis.range == (-0.5, columns - 0.5)
     assert figure.layout.yaxis.scaleanchor == "x"
-    assert "1 px = 10 nm" in figure.layout.xaxis.title.text
-    for trace in figure.data[1:]:
-        k = int(trace.name.removeprefix("component "))
+    assert "nm" in figure.layout.xaxis.title.text
+    (picture,) = figure.layout.images
+    assert (picture.x, picture.y, picture.sizex) == (-0.5, -0.5, columns)
+    for trace in figure.data:
+        k = int(trace.name.split()[1])
         mask = info.component == k
-        np.testing.assert_array_equal(trace.x, info.yx_px[mask, 1])
-        np.testing.assert_array_equal(trace.y, info.yx_px[mask, 0])
+        np.testing.assert_allclose(trace.x, info.yx_px[mask, 1], rtol=1e-4)
+        np.testing.assert_allclose(trace.y, info.yx_px[mask, 0], rtol=1e-4)
         assert trace.marker.color == component_colour(k)
 
 
@@ -223,22 +287,28 @@ def test_components_are_shown_beside_their_mean_patch(finished_folder: Path) -> 
     run = vo.load_trial(finished_folder)
     best = run.mixture.best
     assert best is not None
-    figure = figures.draw_components(run)
-    strip = np.asarray(figure.data[0].z, dtype=float)
+    info = figures.components_info(run)
     size, count = run.vae.window_px, best.n_components
-    assert strip.shape == (2 * size + 1, count * size + count - 1)
+    assert info.decoded.shape == info.core_mean.shape == (count, size, size)
     members = run.mixture.core & (run.mixture.component == 0)
     if members.any():
         mean = run.patches.pixels[members].mean(axis=0)
-        np.testing.assert_allclose(strip[size + 1 :, :size], mean, rtol=1e-6)
+        np.testing.assert_allclose(info.core_mean[0], mean, rtol=1e-6)
     centre = run.mixture.shift + np.linalg.inv(run.mixture.transform) @ best.means[0]
-    np.testing.assert_allclose(strip[:size, :size], vo.decode(run.vae, centre[None])[0], rtol=1e-5)
-    shares = [float(t.split("(")[1].split()[0]) for t in figure.layout.xaxis.ticktext]
-    assert sum(shares) == pytest.approx(100, abs=count)
+    np.testing.assert_allclose(info.decoded[0], vo.decode(run.vae, centre[None])[0], rtol=1e-5)
+    assert info.share.sum() == pytest.approx(1)
+    assert info.members.sum() == len(run.latents)
+    frame = figures.components_frame(info)
+    assert len(frame) == count * size * size
+    assert frame["decoded"].iloc[size + 1] == info.decoded[0, 1, 1]
+    drawn = figures.draw_components(info)
+    assert len(drawn.layout.images) == 2 * count - int(np.isnan(info.core_mean[:, 0, 0]).sum())
 
 
 def test_the_loss_is_drawn_against_epochs_from_one(finished_folder: Path) -> None:
     run = vo.load_trial(finished_folder)
-    (line,) = figures.draw_loss(run).data
+    info = figures.training_info(run)
+    (line,) = figures.draw_loss(info).data
     assert list(line.x) == [1, 2]
-    np.testing.assert_array_equal(line.y, run.vae.loss_nats)
+    np.testing.assert_allclose(line.y, run.vae.loss_nats, rtol=1e-4)
+    np.testing.assert_array_equal(figures.training_frame(info)["loss_nats"], run.vae.loss_nats)

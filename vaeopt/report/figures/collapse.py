@@ -44,7 +44,7 @@ def collapse_info(study: optuna.Study) -> CollapseInfo:
         if margin(trial) <= 0:
             continue
         held = trial.user_attrs.get("vaeopt:primitives", {}).get("collapse", {})
-        reasons = held.get("reasons") or ["margin above 0, no reason recorded"]
+        reasons = held.get("reasons") or ["no reason recorded"]
         for test in dict.fromkeys(map(_test, reasons)):
             counts[test] = counts.get(test, 0) + 1
         rows.append(
