@@ -26,7 +26,6 @@ from vaeopt.study.storage import (
     exclusive,
     load_study,
     open_storage,
-    opening,
     sqlite,
 )
 from vaeopt.study.storage import journal as journal_module
@@ -256,14 +255,13 @@ def test_creating_a_study_waits_once_for_a_server_that_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    inner = opening.open_storage
 
     def counted(url: str, **words: Any) -> Any:
         opened.append(url)
-        return inner(url, **words)
+        return open_storage(url, **words)
 
     monkeypatch.setattr("vaeopt.study.storage.backends.CONNECT_S", 0.1)
-    monkeypatch.setattr(opening, "open_storage", counted)
+    monkeypatch.setattr("vaeopt.study.storage.opening.open_storage", counted)
     with pytest.raises(NotOpenedError):
         create(write_study(tmp_path, rewards=ONE), storage="grpc://127.0.0.1:1")
     assert len(opened) == 1
