@@ -1,11 +1,12 @@
 # make demo   install, run the quick-start study, print the best trials and where the report is
-# make test   install with the tools of developers, run all checks and tests
+# make test   install with the tools of developers, run all checks and tests, which build the site
+# make docs   build the documentation: build/site/index.html
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -29,7 +30,11 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/sphinx-build -W --keep-going -n --quiet -b html -d build/doctrees docs build/site
+	@echo "open build/site/index.html"
 
 clean:
 	rm -rf $(VENV)

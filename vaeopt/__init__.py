@@ -36,18 +36,19 @@ _HOME = {
     "Workflow": "vaeopt.workflow",
     "WorkflowRun": "vaeopt.core.types",
     "best": "vaeopt.study.fronts.pareto",
-    "confirm": "vaeopt.study.results.confirm",
+    "confirm": "vaeopt.report.illustrated",
     "decode": "vaeopt.stages.vae",
     "encode": "vaeopt.stages.vae",
     "front": "vaeopt.study.fronts.pareto",
     "hypervolume": "vaeopt.study.fronts.hypervolume",
     "hypervolume_history": "vaeopt.study.fronts.hypervolume",
     "keypoint_table": "vaeopt.workflow.artefacts",
+    "latents_frame": "vaeopt.study.results.frames",
     "load_study": "vaeopt.study.results.access",
     "load_trial": "vaeopt.study.results.access",
     "load_vae": "vaeopt.stages.vae",
     "open_study": "vaeopt.study.file",
-    "optimize": "vaeopt.study.optimize",
+    "optimize": "vaeopt.report.illustrated",
     "preferred": "vaeopt.study.fronts.preferences",
     "rescore": "vaeopt.study.results.rescore",
     "run": "vaeopt.study.results.access",
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     from vaeopt.core.errors import VaeoptError as VaeoptError
     from vaeopt.core.types import Patches as Patches
     from vaeopt.core.types import WorkflowRun as WorkflowRun
+    from vaeopt.report.illustrated import confirm as confirm
+    from vaeopt.report.illustrated import optimize as optimize
     from vaeopt.report.page import write_report as write_report
     from vaeopt.stages.density_filter import DensityFilter as DensityFilter
     from vaeopt.stages.keypoints import KeypointDetector as KeypointDetector
@@ -87,12 +90,11 @@ if TYPE_CHECKING:
     from vaeopt.study.fronts.pareto import front as front
     from vaeopt.study.fronts.preferences import preferred as preferred
     from vaeopt.study.fronts.preferences import win_share as win_share
-    from vaeopt.study.optimize import optimize as optimize
     from vaeopt.study.results.access import load_study as load_study
     from vaeopt.study.results.access import load_trial as load_trial
     from vaeopt.study.results.access import run as run
     from vaeopt.study.results.access import trials_frame as trials_frame
-    from vaeopt.study.results.confirm import confirm as confirm
+    from vaeopt.study.results.frames import latents_frame as latents_frame
     from vaeopt.study.results.rescore import rescore as rescore
     from vaeopt.workflow import Workflow as Workflow
     from vaeopt.workflow.artefacts import keypoint_table as keypoint_table

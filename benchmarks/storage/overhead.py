@@ -148,6 +148,9 @@ class Show:
     def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
         """Nothing."""
 
+    def working(self, study: Study, running: Any) -> None:
+        """Nothing."""
+
     def trial_done(self, study: Study, trial: FrozenTrial) -> None:
         """The next account."""
         assert trial.state == optuna.trial.TrialState.COMPLETE, trial.user_attrs

@@ -1,5 +1,6 @@
 """One page that opens without a network and says what the study says."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +13,7 @@ import vaeopt as vo
 from tests.study.tiny import ONE, contents, write_study
 from vaeopt.core.errors import StudyError
 from vaeopt.report.page import write_report
+from vaeopt.study.attributes import REPEAT
 from vaeopt.study.file import open_study
 from vaeopt.study.fronts.pareto import best, front, margin
 from vaeopt.study.optimize import optimize
@@ -25,6 +27,9 @@ class Outline(HTMLParser):
         super().__init__()
         self.fetched: list[str] = []
         self.headings: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.alts: list[str | None] = []
         self.text = ""
         self.scripts = 0
         self._open: list[str] = []
@@ -32,10 +37,15 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note the sources."""
-        if tag not in ("meta", "link", "br"):
+        if tag not in ("meta", "link", "br", "img", "input", "wbr"):
             self._open.append(tag)
         self.scripts += tag == "script"
-        self.fetched += [v or "" for k, v in attrs if k in ("src", "href", "data", "action")]
+        sources = [v or "" for k, v in attrs if k in ("src", "srcset", "href", "data", "action")]
+        self.fetched += [source for source in sources if not source.startswith("#")]
+        self.links += [source[1:] for source in sources if source.startswith("#")]
+        self.ids += [v or "" for k, v in attrs if k == "id"]
+        if tag == "img":
+            self.alts.append(dict(attrs).get("alt"))
 
     def handle_endtag(self, tag: str) -> None:
         """Leave the tag."""
@@ -48,7 +58,7 @@ class Outline(HTMLParser):
         here = self._open[-1] if self._open else ""
         if here not in ("script", "style"):
             self.text += data + " "
-        if re.fullmatch("h[1-3]", here):
+        if re.fullmatch("h[12]", here):
             self.headings.append(data)
 
 
@@ -69,11 +79,22 @@ def test_the_page_fetches_nothing(written: tuple[optuna.Study, str, Path]) -> No
     _, page, out = written
     outline = Outline(page)
     assert outline.fetched == []
-    assert "@import" not in page.split("</style>")[0]
+    style = page.split("</style>")[0]
+    assert "@import" not in style
+    assert "url(" not in style
     assert "Plotly.newPlot" in page
+    assert page.count("var Plotly") <= 1
     assert len(page) > 1_000_000, "plotly.js is inside"
-    assert outline.scripts > 5
     assert sorted(p.name for p in out.iterdir()) == ["best.csv", "report.html", "trials.csv"]
+
+
+def test_every_link_of_the_page_leads_somewhere(written: tuple[optuna.Study, str, Path]) -> None:
+    outline = Outline(written[1])
+    assert len(outline.links) > 8
+    assert set(outline.links) <= set(outline.ids)
+    assert len(set(outline.ids)) == len(outline.ids)
+    assert outline.alts, "there are pictures"
+    assert None not in outline.alts
 
 
 def test_the_page_says_what_the_study_says(written: tuple[optuna.Study, str, Path]) -> None:
@@ -83,35 +104,41 @@ def test_the_page_says_what_the_study_says(written: tuple[optuna.Study, str, Pat
     assert f"{len(study.trials)} finished trials, {len(collapsed)} of them collapsed" in text
     assert "fvu_core (minimize), gain (maximize)" in text
     assert "Image image: 48 x 48 px" in text
-    assert study.user_attrs["vaeopt:identity"]["image_sha256"][:16] in text
-    cells = re.findall(r"<td>([^<]*)</td>", page)
-    for trial in front(study):
-        assert str(trial.number) in cells
+    identity = study.user_attrs["vaeopt:identity"]
+    assert identity["image_sha256"] in text
+    assert identity["keypoints_sha256"] in text
+    cells = re.findall(r"<td[^>]*>(?:<button[^>]*>)?([^<]*)<", page)
+    for trial in study.trials:
+        assert f"id='trial-{trial.number}'" in page
         assert f"{trial.values[0]:.4g}" in cells
     for trial in collapsed:
         (reason,) = trial.user_attrs["vaeopt:primitives"]["collapse"]["reasons"]
-        assert reason.replace("<", "&lt;") in cells
+        assert reason.replace("<", "&lt;") in page
     chosen = best(study)
-    assert f"Trial {chosen.number}: " in text
+    assert f"Trial {chosen.number}, the compromise between the objectives," in text
     assert '"size_px": ' + str(chosen.params["patches.size_px"]) in text
+    assert 'name = "tiny"' in text, "the study file"
+    assert "arXiv:2510.00243" in text
+    assert "nan" not in [cell.lower() for cell in cells]
 
 
-def test_the_page_has_its_parts_in_order(written: tuple[optuna.Study, str, Path]) -> None:
+def test_the_page_tells_a_story(written: tuple[optuna.Study, str, Path]) -> None:
     study, page, _ = written
-    assert Outline(page).headings == [
-        "tiny",
-        "Pareto front",
-        "History",
-        "Against the window",
-        "What each reward would pick",
-        "Collapsed trials",
-        f"The compromise on the front: trial {best(study).number}",
-        "Latents",
-        "Components on the image",
-        "What the components look like",
-        "Training",
-        "Settings of this trial",
-    ]
+    headings = Outline(page).headings
+    assert headings[:2] == ["tiny", f"The compromise: trial {best(study).number}"]
+    order = ["Pareto front", "Latents by window and invariance", "All trials"]
+    places = [headings.index(title) for title in order]
+    assert places == sorted(places)
+    assert headings[-3:] == ["All trials", "Settings, versions, hashes", "How to cite"]
+    assert len(set(headings)) == len(headings)
+
+
+def test_every_picture_is_in_the_page_once(written: tuple[optuna.Study, str, Path]) -> None:
+    study, page, _ = written
+    held = json.loads(page.split("<script type='application/json' id='trials'>")[1].split("</")[0])
+    assert len(held) == len(study.trials)
+    for card in held.values():
+        assert page.count(card["image"]) == 1
 
 
 def test_the_tables_beside_the_page_hold_all_trials(
@@ -130,9 +157,21 @@ def test_a_study_of_one_reward_has_a_page(tmp_path: Path) -> None:
     optimize(folder)
     _, page = page_of(folder, folder / "report")
     headings = Outline(page).headings
-    assert headings[:3] == ["tiny", "Best trials", "History"]
-    assert "The best trial: trial 0" in headings
+    assert headings[:3] == ["tiny", "The best trial: trial 0", "Best trials"]
     assert "Pareto" not in "".join(headings)
+    assert "Compromise and extremes" not in page
+
+
+@pytest.mark.parametrize("n_objectives", [3, 4])
+def test_a_study_of_many_rewards_has_a_page(tmp_path: Path, n_objectives: int) -> None:
+    kinds = ["reconstruction", "gain", "icl", "bic"][:n_objectives]
+    rewards = ", ".join(f'{{ kind = "{kind}" }}' for kind in kinds)
+    folder = write_study(tmp_path, rewards=f"[ {rewards} ]", n_trials=3)
+    optimize(folder)
+    study, page = page_of(folder, folder / "report")
+    assert "Pareto front" in Outline(page).headings
+    for name in study.metric_names or ():
+        assert f"<td>best {name}</td>" in page
 
 
 def test_a_study_whose_trials_have_all_collapsed_has_a_page(tmp_path: Path) -> None:
@@ -142,7 +181,9 @@ def test_a_study_whose_trials_have_all_collapsed_has_a_page(tmp_path: Path) -> N
     _, page = page_of(folder, folder / "report")
     outline = Outline(page)
     assert "Every finished trial collapsed: there is no best one." in outline.text
-    assert outline.headings == ["tiny", "Pareto front", "History", "Collapsed trials"]
+    assert outline.headings[:2] == ["tiny", "The winner"]
+    assert "variance product" in outline.text or "variance-product" in outline.text
+    assert set(outline.links) <= set(outline.ids)
 
 
 def test_a_study_without_a_finished_trial_has_none(tmp_path: Path) -> None:
@@ -154,15 +195,52 @@ def test_a_study_without_a_finished_trial_has_none(tmp_path: Path) -> None:
     assert contents(folder) == before
 
 
-def test_nothing_is_written_where_the_files_of_the_best_trial_are_gone(
-    finished_copy: Path,
-) -> None:
+def test_without_the_files_of_trials_the_page_says_so(finished_copy: Path) -> None:
     for path in (finished_copy / "artefacts").iterdir():
         path.unlink()
-    before = contents(finished_copy)
-    with pytest.raises(StudyError, match="put the artefacts back"):
-        page_of(finished_copy, finished_copy / "report")
-    assert contents(finished_copy) == before
+    study, page = page_of(finished_copy, finished_copy / "report")
+    text = Outline(page).text
+    assert "The files of trials 0-5 are missing or damaged" in text
+    assert "The figures of the winner are left out: file latents.npz of trial " in text
+    assert f"Trial {best(study).number}, the compromise between the objectives," in text
+    assert "<img data-picture" not in page
+
+
+def test_a_study_that_runs_says_so(finished_copy: Path) -> None:
+    study = vo.load_study(finished_copy)
+    study.ask()
+    _, page = page_of(finished_copy, finished_copy / "report")
+    text = Outline(page).text
+    assert "The study is running: 1 trial had not ended when this page was written, 20" in text
+    assert "1 was still running." in text
+    assert "vaeopt status copy" in text
+
+
+def test_repeats_are_called_trainings(finished_copy: Path) -> None:
+    study = vo.load_study(finished_copy)
+    first = best(study)
+    numbers = [first.number, len(study.trials)]
+    repeat = {
+        "of": first.number,
+        "trials": numbers,
+        "own": first.values,
+        "margin": 0.0,
+        "sd": [0.1, 0.2],
+    }
+    attrs = {**first.user_attrs, REPEAT: repeat}
+    study.add_trial(
+        optuna.trial.create_trial(
+            values=first.values,
+            params=first.params,
+            distributions=first.distributions,
+            user_attrs=attrs,
+            system_attrs={"constraints": [margin(first)]},
+        )
+    )
+    _, page = page_of(finished_copy, finished_copy / "report")
+    assert "<button type='button'>trainings</button>" in page
+    assert "mean_of" not in page
+    assert f"data-status='averaged' id='trial-{first.number}'" in page
 
 
 def test_words_from_outside_are_shown_not_obeyed(finished_copy: Path, tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ from vaeopt.study.file import open_study
 from vaeopt.study.fronts.pareto import best, feasible, finished, front, margin, pick
 from vaeopt.study.optimize import optimize
 from vaeopt.study.processes.process import worker_name
-from vaeopt.study.results.access import metric_names, status_lines
+from vaeopt.study.results.access import metric_names
 from vaeopt.study.results.records import settings_of
 from vaeopt.study.results.replay import Replay, replay
+from vaeopt.study.results.status import status_lines
 from vaeopt.study.session import prepare
 from vaeopt.workflow import rewards_of
 from vaeopt.workflow.artefacts import keypoint_table
@@ -94,8 +95,9 @@ def test_status_counts_and_names_the_best(study: optuna.Study) -> None:
         "0 failed or interrupted, 0 running"
     )
     assert lines[1] == "workers   none"
-    assert lines[2].startswith("time ")
-    numbers = [int(line.split()[2].rstrip(":")) for line in lines[3:]]
+    assert lines[2].startswith("rate ")
+    assert lines[3].startswith("time      nobody works on it; one worker would need about ")
+    numbers = [int(line.split()[2].rstrip(":")) for line in lines[4:]]
     assert numbers == [t.number for t in front(study)][:5]
 
 
@@ -112,15 +114,16 @@ def test_workers_are_named_with_their_trials_and_time_that_overlaps_counts_once(
         asked = study.ask()
         if name is not None:
             asked.set_user_attr(WORKER, name)
-    _, *workers, time, _ = status_lines(study, 6)
-    said = [re.sub(r"since [-\d]+ [:\d]+, ", "", line) for line in workers]
+    _, *workers, rate, time, _ = status_lines(study, 9)
+    said = [re.sub(r"since [-\d]+ [:\d]+ \(\d s\), ", "", line) for line in workers]
     assert said == [
         f"worker    {HOST}:{os.getpid()}, trials 3-4 alive",
         "worker    elsewhere:7, trial 5 alive",
         f"worker    {HOST}:1, trial 6 gone: they will be run again",
         "worker    unknown, trial 7 alive",
     ]
-    assert time == "time      40.0 s per trial, about 2 min left"
+    assert rate == "rate      90 trials per hour, 40.0 s per trial and worker (last 3)"
+    assert time == "time      about 80 s left with 3 workers", "six trials are two rounds of three"
 
 
 def test_metrics_without_names_are_numbered() -> None:

@@ -23,8 +23,9 @@ from vaeopt.study.artefacts.store import Artefacts, artefacts_of
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
 from vaeopt.study.processes.process import worker_name
-from vaeopt.study.results.access import load_study, load_trial, status_lines
+from vaeopt.study.results.access import load_study, load_trial
 from vaeopt.study.results.records import FILES, without_files
+from vaeopt.study.results.status import status_lines
 
 
 def _with(folder: Path, url: str) -> Path:

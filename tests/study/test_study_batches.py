@@ -22,6 +22,7 @@ from vaeopt.study.attributes import AT_ONCE, BATCH, FAILURE, INTERRUPTED, RETRY_
 from vaeopt.study.file import open_study
 from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.optimize import optimize
+from vaeopt.study.results.records import KeptFiles
 from vaeopt.study.storage import load_study
 from vaeopt.testing import example_run
 from vaeopt.workflow import Score, Workflow
@@ -107,7 +108,7 @@ def quick_loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
     monkeypatch.setattr(loop, "walk_many", made.walk)
     for name, stand_in in {
         "scores_of": made.scores,
-        "keep_files": lambda *_: None,
+        "keep_files": lambda *_: KeptFiles({}, {}),
         "attach": lambda *_: None,
     }.items():
         monkeypatch.setattr(f"vaeopt.study.tell.{name}", stand_in)
@@ -269,7 +270,7 @@ def test_one_at_a_time_leaves_no_trace_of_batches(tmp_path: Path, quick_loop: Lo
     progress = Halt(-1, ctrl_c)
     study = optimize(write_study(tmp_path, n_trials=2), progress=progress)
     assert quick_loop.walked == [[0], [1]]
-    assert progress.groups == []
+    assert progress.groups == [[0], [1]]
     assert not any(BATCH in trial.user_attrs for trial in study.trials)
     assert AT_ONCE not in study.user_attrs
 

@@ -16,8 +16,8 @@ from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.file import open_study
 from vaeopt.study.fronts.pareto import margin
 from vaeopt.study.optimize import optimize
-from vaeopt.study.results.access import status_lines
 from vaeopt.study.results.replay import replay
+from vaeopt.study.results.status import status_lines
 from vaeopt.study.session import prepare
 
 # No product of variances reaches 1e6: half of the points are hopeless on any machine.

@@ -21,7 +21,7 @@ from vaeopt.study.artefacts.disk import NoRoomError, room_on_disk
 from vaeopt.study.attributes import INTERRUPTED, SEED_NUMBER
 from vaeopt.study.file import open_study
 from vaeopt.study.optimize import optimize
-from vaeopt.study.results.records import FILES
+from vaeopt.study.results.records import ids_of
 from vaeopt.study.storage import load_study
 
 N = 4
@@ -48,7 +48,7 @@ def _check(folder: Path, whole: list[Any]) -> None:
     assert {t.number for t in before} <= {t.number for t in study.get_trials()}
     others = [t for t in study.trials if t.state != TrialState.COMPLETE]
     assert all(t.user_attrs.get(INTERRUPTED) for t in others), "none failed for the disk's fault"
-    named = {i for t in study.trials for i in t.user_attrs.get(FILES, {}).values()}
+    named = {i for t in study.trials for i in ids_of(t)}
     assert {path.name for path in (folder / "artefacts").iterdir()} == named
 
 

@@ -18,8 +18,8 @@ from vaeopt.study.attributes import ACCEPTED, IDENTITY
 from vaeopt.study.file import open_study
 from vaeopt.study.guard import accepted_lines, check_same
 from vaeopt.study.optimize import optimize
-from vaeopt.study.results.access import status_lines
 from vaeopt.study.results.confirm import confirm
+from vaeopt.study.results.status import status_lines
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study
 

@@ -18,11 +18,12 @@ from vaeopt.study.fronts.hypervolume import hypervolume_history
 from vaeopt.study.fronts.pareto import feasible, finished, front, representatives
 from vaeopt.study.fronts.preferences import preferred, win_share
 from vaeopt.study.optimize import optimize
-from vaeopt.study.results.access import candidates, status_lines
+from vaeopt.study.results.access import candidates
 from vaeopt.study.results.confirm import leaders_of
 from vaeopt.study.results.records import record_of, scores_in
 from vaeopt.study.results.replay import replay
 from vaeopt.study.results.rescore import rescore
+from vaeopt.study.results.status import status_lines
 from vaeopt.study.results.stored import stored_scores
 from vaeopt.study.session import prepare
 from vaeopt.study.storage import load_study

@@ -191,7 +191,7 @@ def test_no_worker_outlives_the_process_that_started_it(tmp_path: Path) -> None:
         try:
             assert process.stderr is not None
             assert process.stderr.readline() == "0 of 10000 trials are finished\n"
-            assert process.stderr.readline().startswith("trial 0 complete; ")
+            assert process.stderr.readline().startswith("trial 0 complete")
             workers = psutil.Process(process.pid).children()
             words = [worker.cmdline() for worker in workers]
             threads = [worker.environ()["OMP_NUM_THREADS"] for worker in workers]

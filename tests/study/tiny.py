@@ -138,6 +138,9 @@ class Halt:
         """Note who trains with whom."""
         self.groups.append(list(numbers))
 
+    def working(self, study: optuna.Study, running: Sequence[FrozenTrial]) -> None:
+        """Nothing to do."""
+
     def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
         """Strike."""
         if self._ended == self._trial and epoch == self._epoch:

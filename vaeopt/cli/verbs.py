@@ -1,16 +1,19 @@
 """The verbs: each takes what was typed, makes one call and prints; returns the exit status."""
 
 import argparse
-import json
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
+from vaeopt.cli.answer import answer
+from vaeopt.cli.once import check, kinds, new, run
 from vaeopt.core.secrets import masked
 
 if TYPE_CHECKING:
     import optuna
 
     from vaeopt.study.file import StudyFile
+    from vaeopt.study.results.status import Status
 
 __all__ = [
     "best",
@@ -42,57 +45,6 @@ def complain(line: str) -> None:
     print(masked(f"vaeopt: {line}"), file=sys.stderr)
 
 
-def new(arguments: argparse.Namespace) -> int:
-    """Write a commented study folder."""
-    from vaeopt.study.template import write_new_study
-
-    path = write_new_study(arguments.folder, image=arguments.image)
-    print(f"wrote {path}")
-    print(f"next: vaeopt check {arguments.folder}")
-    return 0
-
-
-def check(arguments: argparse.Namespace) -> int:
-    """Name all mistakes of a study file."""
-    from vaeopt.study.check import check
-    from vaeopt.study.file import open_study
-
-    for line in check(open_study(arguments.study, overrides=arguments.overrides)):
-        print(line)
-    return 0
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Walk once through all stages."""
-    from vaeopt.report.terminal import terminal
-    from vaeopt.study.file import open_study
-    from vaeopt.study.results.replay import run_once
-    from vaeopt.study.session import prepare
-    from vaeopt.workflow import primitives, scores_of, write_export
-
-    session = prepare(open_study(arguments.study, overrides=arguments.overrides))
-    with terminal() as progress:
-        run = run_once(session, progress=progress)
-    workflow = session.file.settings.workflow
-    values = {label: score and score.value for label, score in scores_of(workflow, run).items()}
-    for label, value in values.items():
-        print(f"{label:<20} {'unknown' if value is None else f'{value:.6g}'}")
-    print(f"{'components':<20} {len(run.mixture.best.weights) if run.mixture.best else 0}")
-    for reason in run.collapse.reasons:
-        print(f"collapsed: {reason}")
-    if arguments.out is not None:
-        record = {
-            "study": session.file.settings.name,
-            "values": values,
-            "settings": workflow.to_table(),
-            "primitives": primitives(run),
-            "identity": session.identity(),
-        }
-        for path in write_export(run, record, arguments.out):
-            print(f"wrote {path}")
-    return 0
-
-
 def _there(arguments: argparse.Namespace) -> str:
     """What the next verb needs, too; the URL may hold a password."""
     return "" if arguments.storage is None else " --storage URL"
@@ -107,18 +59,33 @@ def create(arguments: argparse.Namespace) -> int:
     file = open_study(arguments.study)
     study, made = create(file, storage=arguments.storage)
     where = f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}"
-    print(f"created {where}" if made else f"{where} is there already, and is the same")
-    print(f"next: vaeopt worker {arguments.study}{_there(arguments)}, as often as you like")
+    lines = [
+        f"created {where}" if made else f"{where} is there already, and is the same",
+        f"next: vaeopt worker {arguments.study}{_there(arguments)}, as often as you like",
+    ]
+    answer(arguments, {**_state(arguments, file, study), "created": made}, lines)
     return 0
+
+
+def _state(
+    arguments: argparse.Namespace, file: "StudyFile", study: "optuna.Study"
+) -> dict[str, Any]:
+    """How far a study is: what create, optimize, worker and status answer to machines."""
+    from vaeopt.study.results.status import status_of
+    from vaeopt.study.storage import shown_url, storage_url
+
+    total = getattr(arguments, "n_trials", None) or file.settings.optuna.n_trials
+    url = shown_url(storage_url(file, arguments.storage))
+    return {**status_of(study, total).to_table(), "storage": url}
 
 
 def optimize(arguments: argparse.Namespace) -> int:
     """Create a study or go on with it."""
+    from vaeopt.report.illustrated import optimize
     from vaeopt.report.tables import best_frame, format_frame
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
     from vaeopt.study.fronts.pareto import compromise, finished
-    from vaeopt.study.optimize import optimize
     from vaeopt.study.storage import shown_url, storage_url
 
     file = open_study(arguments.study)
@@ -134,11 +101,13 @@ def optimize(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     table = best_frame(study, most=5, recorded=False)
+    lines = []
     if not table.empty:
-        print("Pareto front" if len(study.directions) > 1 else "best trials")
-        print(format_frame(table))
-    print(f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}")
-    print(f"next: vaeopt report {arguments.study}{_there(arguments)}")
+        lines.append("Pareto front" if len(study.directions) > 1 else "best trials")
+        lines.append(format_frame(table))
+    lines.append(f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}")
+    lines.append(f"next: vaeopt report {arguments.study}{_there(arguments)}")
+    answer(arguments, _state(arguments, file, study), lines)
     done = finished(study)
     if done and compromise(study) is None:
         complain(
@@ -154,12 +123,14 @@ def worker(arguments: argparse.Namespace) -> int:
 
     told = inherit()  # first: whoever started this process may be gone before the study is open
 
+    from vaeopt.report.illustrated import work
     from vaeopt.report.terminal import terminal
-    from vaeopt.study.optimize import work
+    from vaeopt.study.file import open_study
 
+    file = open_study(arguments.study)
     with terminal(quiet=arguments.quiet) as progress:
-        work(
-            arguments.study,
+        study = work(
+            file,
             n_trials=arguments.n_trials,
             timeout_s=arguments.timeout,
             trials_at_once=arguments.trials_at_once,
@@ -167,6 +138,7 @@ def worker(arguments: argparse.Namespace) -> int:
             storage=told or arguments.storage,
             progress=progress,
         )
+    answer(arguments, _state(arguments, file, study) if arguments.json else None, ())
     return 0
 
 
@@ -179,16 +151,25 @@ def _load(arguments: argparse.Namespace) -> "tuple[StudyFile, optuna.Study]":
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Say how far a study is."""
+    """Say how far a study is, once or again and again."""
+    from vaeopt.cli.watch import watch
     from vaeopt.study.artefacts.store import artefacts_of
-    from vaeopt.study.results.access import status_lines
+    from vaeopt.study.results.status import lines_of, status_of
     from vaeopt.study.storage import shown_url, storage_url
 
     file, study = _load(arguments)
-    print(f"study     {study.study_name}")
-    print(f"storage   {shown_url(storage_url(file, arguments.storage))}")
-    for line in status_lines(study, file.settings.optuna.n_trials, artefacts_of(file)):
-        print(line)
+    wanted = arguments.n_trials or file.settings.optuna.n_trials
+    url = shown_url(storage_url(file, arguments.storage))
+    found = status_of(study, wanted, artefacts_of(file), last=arguments.last)
+    head = [f"study     {study.study_name}", f"storage   {url}"]
+    if arguments.watch is None:
+        answer(arguments, {**found.to_table(), "storage": url}, [*head, *lines_of(found)])
+        return 0
+
+    def look() -> "Status":
+        return status_of(study, wanted, last=arguments.last)
+
+    watch(look, head=head, every_s=arguments.watch, as_json=arguments.json, storage=url)
     return 0
 
 
@@ -202,12 +183,7 @@ def best(arguments: argparse.Namespace) -> int:
     given = arguments.weights
     weights = None if given is None else parse_weights(given, metric_names(study))
     table = best_frame(study, weights=weights, order_by=arguments.order_by, recorded=arguments.json)
-    if arguments.json:
-        print(
-            json.dumps(json.loads(table.to_json(orient="records", double_precision=15)), indent=2)
-        )
-    elif not table.empty:
-        print(format_frame(table))
+    answer(arguments, table, [] if table.empty else [format_frame(table)])
     if table.empty:
         complain(_NONE_FEASIBLE)
         return 3
@@ -216,10 +192,10 @@ def best(arguments: argparse.Namespace) -> int:
 
 def confirm(arguments: argparse.Namespace) -> int:
     """Train the leaders again."""
+    from vaeopt.report.illustrated import confirm
     from vaeopt.report.tables import confirm_frame, confirm_lines, format_frame
     from vaeopt.report.terminal import terminal
     from vaeopt.study.fronts.pareto import compromise
-    from vaeopt.study.results.confirm import confirm
 
     file, study = _load(arguments)
     if compromise(study) is None:
@@ -234,11 +210,8 @@ def confirm(arguments: argparse.Namespace) -> int:
             storage=arguments.storage,
             progress=progress,
         )
-    if arguments.json:
-        print(json.dumps(result.to_table(), indent=2))
-    else:
-        print(format_frame(confirm_frame(result)))
-        print("\n".join(confirm_lines(result)))
+    lines = [format_frame(confirm_frame(result)), *confirm_lines(result)]
+    answer(arguments, result.to_table(), lines)
     if result.failed:
         complain(f"{result.failed} trainings failed; see vaeopt:failure in {result.study!r}")
         return 1
@@ -266,8 +239,12 @@ def rescore(arguments: argparse.Namespace) -> int:
             storage=arguments.storage,
             each=each,
         )
-    if result.scores:
-        print(format_frame(rescored_frame(study, result)))
+    document = {"study": arguments.name, **asdict(result)}
+    answer(
+        arguments,
+        document,
+        [format_frame(rescored_frame(study, result))] if result.scores else [],
+    )
     for number, reason in result.skipped.items():
         complain(f"trial {number} has no {result.label}: {reason}")
     if result.skipped:
@@ -277,18 +254,26 @@ def rescore(arguments: argparse.Namespace) -> int:
 
 def report(arguments: argparse.Namespace) -> int:
     """Write one HTML page."""
-    from vaeopt.report.page import write_report
+    import webbrowser
+
+    from vaeopt.report.page import check_png, write_report
     from vaeopt.study.file import open_study
     from vaeopt.study.session import prepare
     from vaeopt.study.storage import load_study
 
+    if arguments.png:
+        check_png()  # before any work
     file, study = _load(arguments)
     baseline = None
     if arguments.baseline is not None:
         baseline = load_study(open_study(arguments.baseline))
     out = arguments.out or file.folder / "report"
-    page = write_report(study, prepare(file), out, baseline=baseline)
-    print(f"wrote {page}")
+    page = write_report(
+        study, prepare(file), out, baseline=baseline, png=arguments.png, csv=arguments.csv
+    )
+    answer(arguments, {"page": page, "folder": out}, [f"wrote {page}"])
+    if arguments.open and not webbrowser.open(page.resolve().as_uri()):
+        complain("no browser was found; open the page yourself")
     return 0
 
 
@@ -302,8 +287,9 @@ def export(arguments: argparse.Namespace) -> int:
     file, study = _load(arguments)
     trial = pick(study, arguments.trial)
     run = restore(trial, prepare(file))
-    for path in write_export(run, record_of(study, trial), arguments.out):
-        print(f"wrote {path}")
+    files = write_export(run, record_of(study, trial), arguments.out)
+    document = {"study": study.study_name, "trial": trial.number, "files": files}
+    answer(arguments, document, [f"wrote {path}" for path in files])
     return 0
 
 
@@ -320,15 +306,21 @@ def replay(arguments: argparse.Namespace) -> int:
     check_same(study, session)
     with terminal() as progress:
         result = replay(study, session, pick(study, arguments.trial), progress=progress)
-    for name, was in result.recorded.items():
-        print(f"{name:<20} recorded {was:.9g}  repeated {result.repeated[name]:.9g}")
     different = result.differences(arguments.tolerance)
+    lines = [
+        f"{name:<20} recorded {was:.9g}  repeated {result.repeated[name]:.9g}"
+        for name, was in result.recorded.items()
+    ]
+    if not different:
+        lines.append(f"trial {result.number} repeats")
+    document = {"study": study.study_name, "trial": result.number, "repeats": not different}
+    document |= {"recorded": result.recorded, "repeated": result.repeated}
+    answer(arguments, {**document, "different": different, "elsewhere": result.elsewhere}, lines)
     if different:
         trial = f"trial {result.number} does not repeat: {', '.join(different)} differ"
         where = f"; recorded with {', '.join(result.elsewhere)}" if result.elsewhere else ""
         complain(trial + where)
         return 1
-    print(f"trial {result.number} repeats")
     return 0
 
 
@@ -346,25 +338,32 @@ def copy(arguments: argparse.Namespace) -> int:
             each=each,
         )
     *others, (search, trials) = done.trials.items()
-    print(f"copied {trials} trials of study {search!r}, {done.finished} of them finished")
-    for name, number in others:
-        print(f"copied {number} trials of study {name!r}")
+    lines = [
+        f"copied {trials} trials of study {search!r}, {done.finished} of them finished"
+        if trials
+        else f"copied study {search!r}, which has no trials yet"
+    ]
+    lines += [f"copied {number} trials of study {name!r}" for name, number in others]
     if done.files is not None:
-        print(f"copied {done.files} files to {arguments.artefacts}")
-    print(f"from {done.source}")
-    print(f"to   {done.target}")
+        lines.append(f"copied {done.files} files to {arguments.artefacts}")
+    lines += [f"from {done.source}", f"to   {done.target}"]
+    answer(arguments, {"study": search, **asdict(done)}, lines)
     return 0
 
 
 def dashboard(arguments: argparse.Namespace) -> int:
     """Serve optuna-dashboard."""
     from vaeopt.report.dashboard import serve
-    from vaeopt.study.artefacts.store import artefacts_of
-    from vaeopt.study.storage import storage_url
+    from vaeopt.study.file import open_study
 
-    file, _ = _load(arguments)
-    url = storage_url(file, arguments.storage)
-    return serve(url, artefacts_of(file), host=arguments.host, port=arguments.port)
+    return serve(
+        open_study(arguments.study),
+        storage=arguments.storage,
+        host=arguments.host,
+        port=arguments.port,
+        figures=not arguments.no_figures,
+        browse=arguments.open,
+    )
 
 
 def proxy(arguments: argparse.Namespace) -> int:
@@ -381,12 +380,4 @@ def proxy(arguments: argparse.Namespace) -> int:
             complain("no password: whoever reaches this port may read and change all its studies")
 
     serve(study._storage, host=arguments.host, port=arguments.port, ready=ready)
-    return 0
-
-
-def kinds(arguments: argparse.Namespace) -> int:
-    """Show what there is to choose from."""
-    from vaeopt.study.kinds import describe
-
-    print("\n".join(describe(arguments.family)))
     return 0

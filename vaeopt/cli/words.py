@@ -40,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
     def storage(sub: Any) -> None:
         sub.add_argument("--storage", metavar="URL", help="Optuna storage (default: a SQLite file)")
 
+    def machines(sub: Any) -> None:
+        sub.add_argument("--json", action="store_true", help="for machines")
+
     def loop(sub: Any) -> None:
         sub.add_argument("--n-trials", metavar="N", type=_positive, help="finished trials in all")
         sub.add_argument(
@@ -49,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
             "--trials-at-once", metavar="N", type=_positive, help="trials that train together"
         )
         sub.add_argument("--quiet", action="store_true", help="show no progress")
+        machines(sub)
 
     def accept(sub: Any) -> None:
         sub.add_argument(
@@ -67,9 +71,11 @@ def parser() -> argparse.ArgumentParser:
         "folder", metavar="NAME", type=_folder, help="folder; its last part is the name"
     )
     sub.add_argument("--image", metavar="FILE", type=Path, help="image to study")
+    machines(sub)
 
     sub = verb("check", verbs.check, "name all mistakes of a study file; train nothing")
     sub.add_argument("--set", metavar="PATH=VALUE", action="append", default=[], dest="overrides")
+    machines(sub)
 
     sub = verb("run", verbs.run, "walk once through all stages with fixed settings, no Optuna")
     sub.add_argument(
@@ -81,8 +87,10 @@ def parser() -> argparse.ArgumentParser:
         help="change a setting, e.g. --set patches.size_px=13",
     )
     out(sub, "write key points, record and model here")
+    machines(sub)
 
     sub = verb("create", verbs.create, "create a study for workers to join; train nothing")
+    machines(sub)
     storage(sub)
 
     sub = verb("optimize", verbs.optimize, "create a study or go on with it")
@@ -102,7 +110,29 @@ def parser() -> argparse.ArgumentParser:
     accept(sub)
     storage(sub)
 
-    sub = verb("status", verbs.status, "how far a study is")
+    sub = verb("status", verbs.status, "how far a study is, wherever it runs")
+    sub.add_argument(
+        "--watch",
+        metavar="S",
+        type=_seconds,
+        nargs="?",
+        const=2.0,
+        help="look again every S seconds (default: 2) until it is finished",
+    )
+    sub.add_argument(
+        "--n-trials",
+        metavar="N",
+        type=_positive,
+        help="finished trials in all",
+    )
+    sub.add_argument(
+        "--last",
+        metavar="N",
+        type=_positive,
+        default=20,
+        help="finished trials that tell the pace (default: 20)",
+    )
+    machines(sub)
     storage(sub)
 
     sub = verb("best", verbs.best, "the best trials, or the Pareto front")
@@ -111,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
         "--weights", metavar="NAME=W,...", help="order by what you prefer, e.g. fvu_core=1,gain=2"
     )
     order.add_argument("--order-by", metavar="LABEL", help="order by any stored score")
-    sub.add_argument("--json", action="store_true", help="for machines")
+    machines(sub)
     storage(sub)
 
     sub = verb(
@@ -126,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
         "--seeds", metavar="N", type=_positive, default=5, help="trainings of each (default: 5)"
     )
     sub.add_argument("--quiet", action="store_true", help="show no progress")
-    sub.add_argument("--json", action="store_true", help="for machines")
+    machines(sub)
     storage(sub)
 
     sub = verb("rescore", verbs.rescore, "compute a reward for all finished trials; train nothing")
@@ -150,20 +180,30 @@ def parser() -> argparse.ArgumentParser:
         dest="name",
         help="also make a study of this name with the new values, for the dashboard",
     )
+    machines(sub)
     storage(sub)
 
     sub = verb("report", verbs.report, "write one HTML page with tables and figures")
+    machines(sub)
     out(sub, "folder (default: report/ beside the study file)")
     sub.add_argument(
         "--baseline",
         metavar="STUDY",
         help="draw the hypervolume of this study too, e.g. the same one by random search",
     )
+    sub.add_argument(
+        "--csv", action="store_true", help="also write the data of every figure: figures/NAME.csv"
+    )
+    sub.add_argument(
+        "--png", action="store_true", help="also write every figure: figures/NAME.png (kaleido)"
+    )
+    sub.add_argument("--open", action="store_true", help="open the page in a browser")
     storage(sub)
 
     sub = verb("export", verbs.export, "write key points, record and model of a trial")
     sub.add_argument("--trial", metavar="N|best", default="best")
     out(sub, "folder to write to", required=True)
+    machines(sub)
     storage(sub)
 
     sub = verb("replay", verbs.replay, "run a trial again from its record; fails if values differ")
@@ -175,6 +215,7 @@ def parser() -> argparse.ArgumentParser:
         default=1e-6,
         help="relative difference that counts as equal (default: 1e-6)",
     )
+    machines(sub)
     storage(sub)
 
     sub = verb("copy", verbs.copy, "copy a study to another storage, to go on there")
@@ -184,13 +225,22 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--artefacts", metavar="URL", help="copy the files of its trials here (default: nowhere)"
     )
+    machines(sub)
     storage(sub)
 
     sub = verb(
         "dashboard", verbs.dashboard, "serve optuna-dashboard for a study and print its address"
     )
-    sub.add_argument("--port", metavar="PORT", type=int, default=8080)
+    sub.add_argument(
+        "--port", metavar="PORT", type=_port_or_any, default=8080, help="0: any (default: 8080)"
+    )
     sub.add_argument("--host", metavar="HOST", default="127.0.0.1")
+    sub.add_argument(
+        "--no-figures",
+        action="store_true",
+        help="only look: save neither figures nor a note into the study",
+    )
+    sub.add_argument("--open", action="store_true", help="open the page in a browser")
     storage(sub)
 
     sub = verb(
@@ -204,6 +254,7 @@ def parser() -> argparse.ArgumentParser:
         "kinds", verbs.kinds, "plug-ins with their settings, defaults and units", study=False
     )
     sub.add_argument("family", metavar="FAMILY", nargs="?", help="one family only")
+    machines(sub)
     return words
 
 
@@ -211,6 +262,10 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
     return int(text)
+
+
+def _port_or_any(text: str) -> int:
+    return 0 if text == "0" else _port(text)
 
 
 def _port(text: str) -> int:

@@ -1,11 +1,13 @@
 """Colours: one per component, the same everywhere, told apart by colour-blind readers."""
 
-__all__ = ["INFEASIBLE", "component_colour"]
+__all__ = ["COMPONENTS", "INFEASIBLE", "component_colour"]
 
 # Okabe & Ito (2008), black left for text and grey for what does not count.
 _OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
 # Paul Tol's muted scheme continues where those end.
 _TOL_MUTED = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#882255")
+COMPONENTS = _OKABE_ITO + _TOL_MUTED
+"""by the number of the component; they repeat from the start"""
 INFEASIBLE = "#BBBBBB"
 
 
@@ -17,5 +19,4 @@ def component_colour(index: int) -> str:
     """
     if index < 0:
         return INFEASIBLE
-    colours = _OKABE_ITO + _TOL_MUTED
-    return colours[index % len(colours)]
+    return COMPONENTS[index % len(COMPONENTS)]

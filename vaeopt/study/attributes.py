@@ -8,6 +8,8 @@ __all__ = [
     "FAILURE",
     "IDENTITY",
     "INTERRUPTED",
+    "PICTURES",
+    "PICTURES_FAILED",
     "REPEAT",
     "RETRY_OF",
     "SEED_NUMBER",
@@ -26,6 +28,10 @@ RETRY_OF = "vaeopt:retry_of"
 """number of the trial that was cut off and that this one repeats"""
 INTERRUPTED = "vaeopt:interrupted"
 """it failed because it was cut off"""
+PICTURES = "vaeopt:pictures"
+"""ids of its pictures by file name; not among its files, as nothing is lost with them"""
+PICTURES_FAILED = "vaeopt:pictures_failed"
+"""why pictures could not be drawn, by file name"""
 REPEAT = "vaeopt:repeat"
 """of a trial whose parameters were trained before: {of: the first of them, trials: all whose mean
 it has told, own: its own values, margin: its own, sd: of one trial, per value}"""

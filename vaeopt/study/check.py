@@ -1,6 +1,7 @@
 """A study checked to the last shape, without training."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from vaeopt.study.file import StudyFile
 from vaeopt.study.session import Session, prepare
 from vaeopt.workflow import device_settings, expect_devices
 
-__all__ = ["check"]
+__all__ = ["check", "facts"]
 
 
 def check(file: StudyFile) -> Iterator[str]:
@@ -39,6 +40,36 @@ def check(file: StudyFile) -> Iterator[str]:
     for warning in (*space.warnings(), *session.warnings):
         yield f"warning     {warning}"
     yield f"study {file.settings.name!r} is fine"
+
+
+def facts(file: StudyFile) -> dict[str, Any]:
+    """What :func:`check` finds, as plain values; it builds every model, too.
+
+    Raises:
+        VaeoptError: whatever would make a trial fail.
+    """
+    session = prepare(file)
+    models = [line.removeprefix("model").strip() for line in _shapes(session)]
+    image, space = session.micrograph, session.space
+    return {
+        "study": file.settings.name,
+        "image": {
+            "name": image.name,
+            "height_px": image.pixels.shape[0],
+            "width_px": image.pixels.shape[1],
+            "pixel_size_nm": image.pixel_size_nm,
+            "sha256": image.sha256,
+        },
+        "n_keypoints": len(session.keypoints),
+        "largest_window_px": session.comparison.largest_window_px,
+        "n_fit": session.comparison.n_fit,
+        "device": _devices(session),
+        "models": models,
+        "search": {path: entry.to_table() for path, entry in file.settings.search.items()},
+        "points": space.n_points or None,
+        "rewards": {r.label: r.direction for r in file.settings.workflow.rewards},
+        "warnings": [*space.warnings(), *session.warnings],
+    }
 
 
 def _devices(session: Session) -> str:

@@ -54,6 +54,8 @@ class OptunaSettings(Settings):
     """Optuna storage URL; a SQLite file beside the study file if left out"""
     artefacts: str | None = None
     """URL of the place for the files of trials; a folder beside the study file if left out"""
+    figures: Literal["none", "best", "all"] = "all"
+    """which trials get pictures: none, those that no finished one dominates, or all"""
 
 
 class StudySettings(Settings):

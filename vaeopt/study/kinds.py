@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from typing import Any
 
 import vaeopt.study.file  # noqa: F401  # importing it declares all families
 from vaeopt.core.errors import StudyError
@@ -10,7 +11,7 @@ from vaeopt.stages.patches import PatchSettings
 from vaeopt.stages.vae import VaeSettings
 from vaeopt.workflow import STAGES
 
-__all__ = ["describe"]
+__all__ = ["describe", "table_of"]
 
 # Stages whose settings are not a choice of kinds.
 _PLAIN: dict[str, type[Settings]] = {"patches": PatchSettings, "vae": VaeSettings}
@@ -22,11 +23,8 @@ def describe(family: str | None = None) -> list[str]:
     Raises:
         StudyError: no such family.
     """
-    known = sorted({*Plugin.families, *_PLAIN}, key=_place)
-    if family is not None and family not in known:
-        raise StudyError(f"no family {family!r}; {nearest(family, known)}")
     lines: list[str] = []
-    for name in known if family is None else [family]:
+    for name in _families(family):
         lines.append(name)
         if name in _PLAIN:
             lines += [f"    {_first_line(_PLAIN[name])}", *_settings(_PLAIN[name])]
@@ -37,6 +35,53 @@ def describe(family: str | None = None) -> list[str]:
             lines.append(f"  {kind:<18} {_first_line(member)}")
             lines += _settings(member)
     return lines
+
+
+def _families(family: str | None) -> list[str]:
+    known = sorted({*Plugin.families, *_PLAIN}, key=_place)
+    if family is None:
+        return known
+    if family not in known:
+        raise StudyError(f"no family {family!r}; {nearest(family, known)}")
+    return [family]
+
+
+def table_of(family: str | None = None) -> dict[str, Any]:
+    """The same for machines: family -> kind -> what it does, and its settings.
+
+    A stage without kinds has the one kind ``""``. A setting has ``required``, ``default`` (null
+    where it is required) and ``text``, which says its unit.
+
+    Raises:
+        StudyError: no such family.
+    """
+    found: dict[str, Any] = {}
+    for name in _families(family):
+        base = Plugin.families.get(name)
+        members = {k: base.of_kind(k) for k in base.kinds()} if base else {"": _PLAIN[name]}
+        found[name] = {
+            kind: {"text": _first_line(member), "settings": _settings_table(member)}
+            for kind, member in members.items()
+        }
+    return found
+
+
+def _settings_table(cls: type[Settings]) -> dict[str, Any]:
+    found = {}
+    for name, field in cls.model_fields.items():
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        found[name] = {
+            "required": field.is_required(),
+            "default": _plain(default),
+            "text": " ".join((field.description or "").split()),
+        }
+    return found
+
+
+def _plain(default: Any) -> Any:
+    if isinstance(default, Settings):
+        return default.to_table()
+    return [_plain(one) for one in default] if isinstance(default, tuple) else default
 
 
 def _place(family: str) -> int:

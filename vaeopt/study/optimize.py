@@ -14,10 +14,11 @@ from vaeopt.core.seeds import Seeds
 from vaeopt.study.artefacts.disk import room_on_disk
 from vaeopt.study.artefacts.sending import sending
 from vaeopt.study.asking.ask import ask_together, running_elsewhere, used_up
-from vaeopt.study.attributes import AT_ONCE, FAILURE, SEED_NUMBER
+from vaeopt.study.attributes import AT_ONCE, FAILURE, PICTURES_FAILED, SEED_NUMBER
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.fronts.pareto import finished
 from vaeopt.study.guard import check_same
+from vaeopt.study.illustration import Illustrator
 from vaeopt.study.processes.interrupts import deferred
 from vaeopt.study.processes.liveness import Pulse
 from vaeopt.study.processes.workers import Crew
@@ -58,6 +59,7 @@ def optimize(
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
+    illustrator: Illustrator | None = None,
 ) -> optuna.Study:
     """Create a study or go on with it until it has ``n_trials`` finished trials.
 
@@ -75,6 +77,7 @@ def optimize(
         storage: Optuna storage URL; a SQLite file beside the study file if left out.
         folder: where outputs of settings made in Python belong.
         progress: told of every epoch and trial; of trials only where there are several workers.
+        illustrator: draws the pictures of trials; without one there are none.
 
     Returns:
         A plain Optuna study.
@@ -85,7 +88,7 @@ def optimize(
     """
     file = _with(open_study(study, folder=folder), trials_at_once)
     crew = Crew.of(file, workers, storage) if workers > 1 else None
-    session = prepare(file)
+    session = replace(prepare(file), illustrator=illustrator)
     if crew is None:
         resolve_devices(file.settings.workflow)  # now, not in the first trial
     session.artefacts.prepare()
@@ -145,6 +148,7 @@ def work(
     storage: str | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
+    illustrator: Illustrator | None = None,
 ) -> optuna.Study:
     """Join a study that exists: run trials until none is left to be started.
 
@@ -158,7 +162,7 @@ def work(
     file = _with(open_study(study, folder=folder), trials_at_once)
     with quiet_optuna(), room_on_disk():
         optuna_study = load_study(file, storage)
-        session = prepare(file)
+        session = replace(prepare(file), illustrator=illustrator)
         session.artefacts.prepare()
         check_same(optuna_study, session, accept=accept, asks=True)
         resolve_devices(file.settings.workflow)  # now, not in the first trial
@@ -223,6 +227,8 @@ class _Here:
     _failures: int = field(default=0, init=False)
     """in a row"""
     _waiting: bool = field(default=False, init=False)
+    _reasons: set[str] = field(default_factory=set, init=False)
+    """why pictures were not drawn, as far as it has been said"""
 
     def until_done(self) -> None:
         """Run trials until none may be started."""
@@ -249,11 +255,19 @@ class _Here:
                     continue
                 done = self.study.get_trials(deepcopy=False)[trial.number]
                 self.show.trial_done(self.study, done)
+                self._say_what_is_not_drawn(done)
                 sent(done)
                 self._failures = self._failures + 1 if done.state == TrialState.FAIL else 0
                 if self._failures >= _FAILURES_IN_A_ROW:
                     raise _too_many(self._failures, done)
         return bool(trials)
+
+    def _say_what_is_not_drawn(self, done: FrozenTrial) -> None:
+        """Each reason once: it may be the same for all trials."""
+        for name, reason in done.user_attrs.get(PICTURES_FAILED, {}).items():
+            if reason not in self._reasons:
+                self._reasons.add(reason)
+                self.show.note(f"picture {name} of trial {done.number} was not drawn: {reason}")
 
     def _more_may_come(self) -> bool:
         """Whether it is worth to look again, some time later, for a trial to run."""
@@ -267,6 +281,7 @@ class _Here:
                 plural = "s" if len(others) > 1 else ""
                 self.show.note(f"waiting for {len(others)} trial{plural} that others run")
             self._waiting = True
+            self.show.working(self.study, others)
             time.sleep(_POLL_S)
         return self.wait
 
@@ -290,8 +305,7 @@ def _outcomes(session: Session, trials: Sequence[Trial], show: Progress) -> Iter
     ]
 
     def training(group: Sequence[int]) -> None:
-        if len(trials) > 1:
-            show.training([able[place][0].number for place in group])
+        show.training([able[place][0].number for place in group])
 
     seed = session.file.settings.optuna.seed
     runs = walk_many(

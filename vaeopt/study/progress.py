@@ -21,13 +21,13 @@ class Progress(Protocol):
         """Something to know, as soon as it is known; not called where there is nothing."""
 
     def training(self, numbers: Sequence[int]) -> None:
-        """Before trials that were asked for together train: those of the next epochs.
-
-        Not called while one trial is asked for at a time.
-        """
+        """Before trials train: those of the next epochs, several if they train together."""
 
     def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
         """After each training epoch; the loss is the mean of all that trains."""
+
+    def working(self, study: optuna.Study, running: Sequence[FrozenTrial]) -> None:
+        """Now and then while this process waits for trials that others run."""
 
     def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """After each trial, failed ones included; with workers, after each of theirs."""
@@ -46,6 +46,9 @@ class Silent:
         """Nothing."""
 
     def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
+        """Nothing."""
+
+    def working(self, study: optuna.Study, running: Sequence[FrozenTrial]) -> None:
         """Nothing."""
 
     def trial_done(self, study: optuna.Study, trial: FrozenTrial) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from vaeopt.study.artefacts.store import Artefacts, artefacts_of
 from vaeopt.study.file import StudyFile
 from vaeopt.study.space import SearchSpace
 from vaeopt.workflow import COMPUTING, StageCache, Workflow, comparison_for
+
+if TYPE_CHECKING:
+    from vaeopt.study.illustration import Illustrator
 
 __all__ = ["Session", "prepare", "what_counts"]
 
@@ -33,6 +36,8 @@ class Session:
     artefacts: Artefacts
     warnings: tuple[str, ...] = ()
     """scores that will be left empty, and why"""
+    illustrator: "Illustrator | None" = None
+    """draws the pictures of trials; nobody does if left out"""
 
     def identity(self) -> dict[str, Any]:
         """What must not change while a study goes on, JSON-ready."""

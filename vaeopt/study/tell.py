@@ -8,6 +8,7 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.study.artefacts.disk import NoRoomError, room_on_disk
 from vaeopt.study.asking.repeats import average
 from vaeopt.study.attributes import WORKER
+from vaeopt.study.illustration import Subject, illustrate, noted
 from vaeopt.study.processes.process import worker_name
 from vaeopt.study.results.records import attach, keep_files, record_failure, set_constraint
 from vaeopt.study.session import Session
@@ -52,15 +53,18 @@ def tell(
 
     def store() -> None:
         with room_on_disk(), session.artefacts.kept_if_told(lambda: _may_be_told(study, trial)):
-            files = keep_files(run, session.artefacts)
+            drawn = illustrate(study, session, trial, run, values, averaged=averaged)
+            files = keep_files(run, session.artefacts, drawn.pictures)
             # Under the lock, as another process may tell the same parameters, and whole: a sampler
             # must not see it half-done.
             with exclusive(study._storage), together(study._storage):
-                attach(trial, run, workflow, files, scores)
+                attach(trial, run, workflow, files, scores, drawn.failed)
                 told, margin = values, run.collapse.margin
                 if averaged:
                     told, margin = average(study, session, trial, told, margin)
                 set_constraint(trial, margin)
+                subject = Subject(workflow, run, scores, told, files.pictures, drawn.failed)
+                noted(study, session, trial, subject)
                 study.tell(trial, told)
 
     try:

@@ -33,7 +33,7 @@ _CROWDED = 0.01  # share of points that may be such copies: too few to decide a 
 
 @dataclass(frozen=True, kw_only=True)
 class FitRequest:
-    """One of several fits; the fields are the arguments of :meth:`MixtureModel.fit`."""
+    """One of several fits; the fields are the arguments of ``MixtureModel.fit``."""
 
     z: Floats
     """(n, d)"""

@@ -74,7 +74,7 @@ class Reward(Plugin, family="reward"):
 
     @property
     def parts(self) -> "tuple[Reward, ...]":
-        """Rewards that this one is made of; what they need, it needs (see :func:`with_parts`)."""
+        """Rewards that this one is made of; what they need, it needs (``with_parts``)."""
         return ()
 
     @property

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from vaeopt.study.artefacts.bucket import Bucket
 from vaeopt.study.artefacts.store import Artefacts
-from vaeopt.study.results.records import FILES
+from vaeopt.study.results.records import ids_of
 
 __all__ = ["sending"]
 
@@ -43,11 +43,11 @@ def sending(
     trials = study.get_trials(deepcopy=False)
     for trial in trials:
         if trial.state.is_finished():
-            sender.add(trial.user_attrs.get(FILES, {}).values())
+            sender.add(ids_of(trial))
     sender.start()
 
     def told(trial: FrozenTrial) -> None:
-        sender.add(trial.user_attrs.get(FILES, {}).values())
+        sender.add(ids_of(trial))
         sender.speak(note)
 
     try:

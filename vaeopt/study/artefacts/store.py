@@ -73,19 +73,28 @@ class Artefacts:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def take(self, files: Collection[Path]) -> dict[str, str]:
-        """Move finished files here, whole or not at all; returns their ids by name.
+    def take(
+        self, files: Collection[Path], pictures: Collection[Path] = ()
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Move finished files here, whole or not at all.
 
         They are on the disk when this returns: a trial that is told has its files, also after a
-        power cut.
+        power cut. Pictures are not waited for.
+
+        Returns:
+            Ids of the files by name, and those of the pictures, which come first in the order of
+            ids and stay in theirs: optuna-dashboard shows the first of a trial.
         """
         ids = {path.name: str(uuid.uuid4()) for path in files}
+        shown = {p.name: f"{place:08x}{str(uuid.uuid4())[8:]}" for place, p in enumerate(pictures)}
         for path in files:
             _sync(path)
+        for path in pictures:
+            self._taken.append(path.replace(self.folder / shown[path.name]))
         for path in files:
             self._taken.append(path.replace(self.folder / ids[path.name]))
         _sync(self.folder)
-        return ids
+        return ids, shown
 
     @contextmanager
     def kept_if_told(self, told: Callable[[], bool]) -> Iterator[None]:

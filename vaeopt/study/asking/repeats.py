@@ -16,6 +16,7 @@ from vaeopt.workflow import Score
 __all__ = [
     "average",
     "mean_of",
+    "means",
     "over_trainings",
     "own_margin",
     "own_values",
@@ -63,15 +64,25 @@ def average(
     Returns:
         Values and margin.
     """
+    told, margin, repeat = means(study, session, trial, values, margin)
+    if repeat is not None:
+        trial.set_user_attr(REPEAT, repeat)
+    return told, margin
+
+
+def means(
+    study: optuna.Study, session: Session, trial: Trial, values: Sequence[float], margin: float
+) -> tuple[list[float], float, dict[str, Any] | None]:
+    """What :func:`average` would tell now, and the attribute that it would give; writes nothing."""
     distributions = session.space.distributions
     if session.file.settings.optuna.duplicates != "replicate" or not distributions:
-        return list(values), margin
+        return list(values), margin, None
     point = point_of(trial.params, distributions)
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     there = at(point, distributions) if point is not None else None
     earlier = [trial for trial in complete if there is not None and there(trial.params)]
     if not earlier:
-        return list(values), margin
+        return list(values), margin, None
     columns = list(zip(*map(own_values, earlier), values, strict=True))
     repeat: dict[str, Any] = {
         "of": earlier[0].number,
@@ -80,8 +91,8 @@ def average(
         "margin": margin,
         "sd": [statistics.stdev(column) for column in columns],
     }
-    trial.set_user_attr(REPEAT, repeat)
-    return [_mean(column) for column in columns], max(margin, *map(own_margin, earlier))
+    told = [_mean(column) for column in columns]
+    return told, max(margin, *map(own_margin, earlier)), repeat
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -4,11 +4,11 @@ import numpy as np
 import optuna
 
 from vaeopt.core.errors import StudyError
-from vaeopt.core.types import Floats
+from vaeopt.core.types import Bools, Floats
 from vaeopt.study.fronts.chebyshev import scaled
 from vaeopt.study.fronts.pareto import costs, feasible, finished
 
-__all__ = ["REFERENCE", "hypervolume", "hypervolume_history"]
+__all__ = ["REFERENCE", "hypervolume", "hypervolume_history", "running_hypervolume"]
 
 REFERENCE = 1.1
 """reference of every scaled objective: a little beyond the worst feasible value"""
@@ -87,11 +87,24 @@ def hypervolume_history(study: optuna.Study, baseline: optuna.Study | None = Non
                 remedy="run the same study with another sampler",
             )
         range_of = np.vstack([range_of, costs(baseline, feasible(baseline))])
-    places = scaled(values, range_of)
-    reference = np.full(values.shape[1], REFERENCE)
+    return running_hypervolume(scaled(values, range_of), good)
+
+
+def running_hypervolume(places: Floats, counted: Bools) -> Floats:
+    """Hypervolume of the first one, two, ... of some points below the usual reference.
+
+    Args:
+        places: (n, m) scaled costs.
+        counted: (n,) points that are feasible.
+
+    Returns:
+        (n,) never falling.
+    """
+    history = np.zeros(len(places))
+    reference = np.full(places.shape[1], REFERENCE)
     front, volume = places[:0], 0.0
     for i, place in enumerate(places):
-        if good[i] and not (front <= place).all(axis=1).any():
+        if counted[i] and not (front <= place).all(axis=1).any():
             front = _non_dominated(np.vstack([front, place]))
             volume = _volume(front, reference)
         history[i] = volume

@@ -1,5 +1,7 @@
 """Which finished trials are good: feasible ones, the front, and a compromise on it."""
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -17,6 +19,7 @@ __all__ = [
     "feasible",
     "finished",
     "front",
+    "leads",
     "margin",
     "pick",
     "representatives",
@@ -47,10 +50,13 @@ def feasible(study: optuna.Study) -> list[FrozenTrial]:
 
 def costs(study: optuna.Study, trials: list[FrozenTrial]) -> Floats:
     """(n, objectives) values with every objective to be minimised."""
+    return _signed(study, [trial.values for trial in trials])
+
+
+def _signed(study: optuna.Study, values: Sequence[Sequence[float]]) -> Floats:
     maximize = optuna.study.StudyDirection.MAXIMIZE
     signs = [-1.0 if d == maximize else 1.0 for d in study.directions]
-    values = np.asarray([trial.values for trial in trials], np.float64)
-    return np.asarray(values.reshape(len(trials), len(signs)) * signs)
+    return np.asarray(np.asarray(values, np.float64).reshape(len(values), len(signs)) * signs)
 
 
 def front(study: optuna.Study) -> list[FrozenTrial]:
@@ -67,6 +73,19 @@ def front(study: optuna.Study) -> list[FrozenTrial]:
         if not dominated.any() and not repeated:
             chosen.append(i)
     return [trials[i] for i in sorted(chosen, key=lambda i: tuple(values[i]))]
+
+
+def leads(study: optuna.Study, values: Sequence[float], *, without: Collection[int] = ()) -> bool:
+    """Whether no finished trial dominates a feasible one with these values.
+
+    Args:
+        study: with or without finished trials.
+        values: one per objective.
+        without: numbers of trials that do not count, as the new one takes their place.
+    """
+    others = [trial for trial in feasible(study) if trial.number not in without]
+    there, here = costs(study, others), _signed(study, [values])[0]
+    return not ((there <= here).all(axis=1) & (there < here).any(axis=1)).any()
 
 
 def compromise(study: optuna.Study) -> FrozenTrial | None:

@@ -281,6 +281,8 @@ class _Watch:
                 self._shown.add(trial.number)
                 if not trial.user_attrs.get(INTERRUPTED):
                     self.show.trial_done(self.study, trial)
+        running = [t for t in self._trials() if t.state == TrialState.RUNNING]
+        self.show.working(self.study, running)
 
     def _take_leave(self, worker: _Worker) -> None:
         needed = self._missing() > 0 and not self._late()

@@ -5,19 +5,15 @@ from pathlib import Path
 
 import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from vaeopt.core.types import WorkflowRun
-from vaeopt.study.artefacts.store import Artefacts
 from vaeopt.study.asking.repeats import mean_of, over_trainings, superseded
-from vaeopt.study.attributes import FAILURE, WORKER
+from vaeopt.study.attributes import FAILURE
 from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.fronts.pareto import front, margin, pick
-from vaeopt.study.guard import accepted_lines
-from vaeopt.study.processes.liveness import alive
-from vaeopt.study.processes.process import worker_name
 from vaeopt.study.progress import Progress
-from vaeopt.study.results.records import restore, scores_in, without_files
+from vaeopt.study.results.records import restore, scores_in
 from vaeopt.study.results.replay import run_once
 from vaeopt.study.results.stored import rescored_scores
 from vaeopt.study.session import prepare
@@ -30,9 +26,7 @@ __all__ = [
     "metric_names",
     "run",
     "spans",
-    "status_lines",
     "trials_frame",
-    "worker_lines",
 ]
 
 
@@ -88,14 +82,26 @@ def load_trial(
     return restore(found, prepare(file))
 
 
-def trials_frame(study: optuna.Study) -> pd.DataFrame:
+def trials_frame(
+    study: optuna.Study | str | Path | StudyFile, *, storage: str | None = None
+) -> pd.DataFrame:
     """One row per trial that has ended: state, rewards, parameters, and why it may not win.
+
+    Rewards and scores are floats, NaN where there is none; parameters are as Optuna holds them;
+    ``loss`` is the last training loss [nats per patch], ``seconds`` from asking to telling. A study
+    without a finished trial gives the same columns and no row.
 
     Beside the rewards stand recorded and re-scored values by their labels, and ``LABEL sd`` where
     a value is the mean over replicates or subsets. Where parameters were trained in several trials
     that are averaged, ``mean_of`` is the number of trials that the values of a row are means of,
     their deviation is that of one trial, and rows that are part of a later one are ``superseded``.
+
+    Args:
+        study: of Optuna, or a study folder, or a ``.toml`` file.
+        storage: Optuna storage URL, with a folder or a file.
     """
+    if not isinstance(study, optuna.Study):
+        study = load_study(study, storage=storage)
     names = metric_names(study)
     on_front = {trial.number for trial in front(study)}
     rescored = rescored_scores(study)
@@ -138,87 +144,20 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
                 "reason": "; ".join(reasons) or failure.get("message", ""),
             }
         )
-    return pd.DataFrame(rows)
+    if not rows:
+        kinds = {"trial": int, "state": str, "feasible": bool, "front": bool}
+        kinds |= dict.fromkeys([*names, "loss", "components", "seconds"], float) | {"reason": str}
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
+    frame = pd.DataFrame(rows)
+    labels = {label for scores in by_number.values() for label in scores}
+    numeric = {*names, *labels, *(f"{n} sd" for n in labels), *rescored}
+    numeric |= {"loss", "components", "seconds"}
+    # A None makes a column of objects where all are None.
+    objects = [n for n in frame if n in numeric and frame[n].dtype == object]
+    return frame.astype(dict.fromkeys(objects, float))
 
 
 def candidates(frame: pd.DataFrame) -> pd.DataFrame:
     """Of a :func:`trials_frame` the rows that may win: healthy, one per configuration."""
     good = frame["feasible"]
     return frame[good & ~frame["superseded"] if "superseded" in frame else good]
-
-
-def status_lines(study: optuna.Study, wanted: int, store: Artefacts | None = None) -> list[str]:
-    """How far a study is, for the terminal.
-
-    Args:
-        study: running or not, here or elsewhere.
-        wanted: finished trials that the study file asks for.
-        store: looked through for the files of the trials; not looked at if left out.
-    """
-    trials = study.get_trials(deepcopy=False)
-    complete = [t for t in trials if t.state == TrialState.COMPLETE]
-    collapsed = sum(margin(t) > 0 for t in complete)
-    short = sum(map(_ended_early, complete))
-    failed = sum(t.state == TrialState.FAIL for t in trials)
-    running = [t for t in trials if t.state == TrialState.RUNNING]
-    lines = [
-        f"trials    {len(complete)} of {wanted} finished, "
-        f"{collapsed} collapsed{f' ({short} ended early)' if short else ''}, "
-        f"{failed} failed or interrupted, {len(running)} running",
-    ]
-    lines += worker_lines(study, running) or ["workers   none"]
-    repeats = sum(len(mean_of(t)) > 1 for t in complete)
-    if repeats:
-        lines.append(f"repeats   {repeats} trained parameters again; their values are means")
-    if complete:
-        mean = _busy_seconds(complete) / len(complete)
-        left = mean * max(0, wanted - len(complete))
-        lines.append(f"time      {mean:.1f} s per trial, about {left / 60:.0f} min left")
-    lines += [f"accepted  {line}" for line in accepted_lines(study)]
-    lost = [] if store is None else without_files(complete, store)
-    if lost:
-        lines.append(f"files     missing or cut short: {spans(lost)} (see 'vaeopt replay')")
-    names = metric_names(study)
-    for trial in front(study)[:5]:
-        values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, trial.values, strict=True))
-        lines.append(f"best      trial {trial.number}: {values}")
-    return lines
-
-
-def worker_lines(study: optuna.Study, running: Sequence[FrozenTrial]) -> list[str]:
-    """Which processes run these trials, since when, and whether they are still there."""
-    of: dict[str, list[FrozenTrial]] = {}
-    for trial in running:
-        of.setdefault(trial.user_attrs.get(WORKER, ""), []).append(trial)
-    lines = []
-    for name, own in of.items():
-        place, pid, _ = name.rsplit(":", 2) if name else ("", "", "")
-        where = f"{place.split('~')[0]}:{pid}" if name else "unknown"
-        began = min(trial.datetime_start for trial in own if trial.datetime_start)
-        here = name == worker_name() or alive(own[0], study)
-        lines.append(
-            f"worker    {where}, {spans(trial.number for trial in own)} since "
-            f"{began:%Y-%m-%d %H:%M:%S}, {'alive' if here else 'gone: they will be run again'}"
-        )
-    return lines
-
-
-def _ended_early(trial: FrozenTrial) -> bool:
-    """Whether a training of it diverged or was stopped as collapsed."""
-    first = trial.user_attrs.get("vaeopt:primitives", {})
-    trainings = [run.get("training", {}) for run in (first, *first.get("replicates", []))]
-    return any(t.get("diverged") or t.get("stopped_epoch") for t in trainings)
-
-
-def _busy_seconds(trials: Sequence[FrozenTrial]) -> float:
-    """How long at least one of them was running: those of a batch run at the same time."""
-    times = [
-        (t.datetime_start.timestamp(), t.datetime_complete.timestamp())
-        for t in trials
-        if t.datetime_start and t.datetime_complete
-    ]
-    total, until = 0.0, 0.0
-    for start, end in sorted(times):
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return total

@@ -6,6 +6,7 @@ its trials as they are and gets one attribute with the summary.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from vaeopt.study.file import StudyFile, StudySettings, open_study
 from vaeopt.study.fronts.chebyshev import chebyshev, scaled
 from vaeopt.study.fronts.pareto import best, by_compromise, costs, feasible, finished, front, margin
 from vaeopt.study.guard import accepted_names, check_same
+from vaeopt.study.illustration import Illustrator
 from vaeopt.study.processes.interrupts import deferred
 from vaeopt.study.processes.process import worker_name
 from vaeopt.study.progress import Progress
@@ -62,6 +64,7 @@ def confirm(
     seeds: int = 5,
     storage: str | None = None,
     progress: Progress | None = None,
+    illustrator: Illustrator | None = None,
 ) -> Confirmation:
     """Train the leaders of a finished search again and compare them on fresh values.
 
@@ -75,6 +78,7 @@ def confirm(
         seeds: fresh trainings of each leader.
         storage: Optuna storage URL; a SQLite file beside the study file if left out.
         progress: told of every epoch and training.
+        illustrator: draws the pictures of trainings; without one there are none.
 
     Raises:
         StudyError: nothing feasible yet, the study file was changed since the search, or the name
@@ -85,7 +89,7 @@ def confirm(
     with quiet_optuna():
         source = load_study(file, storage)
         leaders = leaders_of(source, top=top, on_front=on_front)
-        session = prepare(file)
+        session = replace(prepare(file), illustrator=illustrator)
         check_same(source, session)
         resolve_devices(file.settings.workflow)  # now, not in the first training
         with exclusive(source._storage):  # another process may confirm at the same moment
@@ -241,6 +245,8 @@ def _train(
 ) -> None:
     """One training; whatever happens, the trial ends."""
     try:
+        if show is not None:
+            show.training([trial.number])
         outcome = _outcome(session, leader, trial, show)
         with deferred():
             tell(again, session, trial, outcome, averaged=False)

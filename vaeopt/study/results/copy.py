@@ -17,9 +17,10 @@ from vaeopt.study.artefacts.store import Artefacts, artefacts_of
 from vaeopt.study.asking.points import runs
 from vaeopt.study.attributes import IDENTITY, INTERRUPTED
 from vaeopt.study.file import StudyFile, StudySettings, open_study
+from vaeopt.study.notes import moved_notes, others
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.results.confirm import CONFIRMS
-from vaeopt.study.results.records import FILES
+from vaeopt.study.results.records import ids_of
 from vaeopt.study.results.rescore import RESCORES
 from vaeopt.study.storage import (
     closed,
@@ -209,8 +210,9 @@ def _write(
     made.set_user_attr(COPIED, {**mark, "complete": False})
     add_trials(made._storage, made._study_id, [_ended(trial) for trial in trials])
     ids = {old._trial_id: new._trial_id for old, new in _pairs(trials, made)}
-    noted = study._storage.get_study_system_attrs(study._study_id)
-    for key, value in noted.items():
+    held = study._storage.get_study_system_attrs(study._study_id)
+    noted = moved_notes(held, ids, {study._study_id: made._study_id})
+    for key, value in {**others(held), **noted}.items():
         made._storage.set_study_system_attr(made._study_id, key, _translated(key, value, ids))
     for key, value in study.user_attrs.items():
         if key not in (IDENTITY, COPIED):
@@ -252,7 +254,7 @@ def _send(
     source.prepare()
     target.prepare()
     held, there = source.sizes(), (target.bucket or target).sizes()
-    named = {i for trial in trials for i in trial.user_attrs.get(FILES, {}).values()}
+    named = {i for trial in trials for i in ids_of(trial)}
     missing = sorted(i for i in named & held.keys() if there.get(i) != held[i])
     for done, artifact_id in enumerate(missing, start=1):
         _one(source, target, artifact_id)

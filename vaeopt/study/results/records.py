@@ -6,7 +6,7 @@ import platform
 import tempfile
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,14 @@ from vaeopt.core.version import __version__
 from vaeopt.stages.vae import trained_by
 from vaeopt.stages.vae.device import resolve_device
 from vaeopt.study.artefacts.store import Artefacts
-from vaeopt.study.attributes import FAILURE, IDENTITY, REPEAT, SEED_NUMBER
+from vaeopt.study.attributes import (
+    FAILURE,
+    IDENTITY,
+    PICTURES,
+    PICTURES_FAILED,
+    REPEAT,
+    SEED_NUMBER,
+)
 from vaeopt.study.session import Session
 from vaeopt.study.storage import set_attributes
 from vaeopt.workflow import Score, Workflow, gpus_of, load_run, primitives, save_run
@@ -37,6 +44,7 @@ __all__ = [
     "attach",
     "environment",
     "environment_of",
+    "ids_of",
     "keep_files",
     "record_failure",
     "record_of",
@@ -73,14 +81,23 @@ class KeptFiles:
     ids: Mapping[str, str]
     sizes: Mapping[str, int]
     """bytes"""
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """ids of the pictures"""
 
 
-def keep_files(run: WorkflowRun, store: Artefacts) -> KeptFiles:
-    """Write the files of a run; they are on the disk when this returns."""
+def keep_files(
+    run: WorkflowRun, store: Artefacts, pictures: Mapping[str, bytes] | None = None
+) -> KeptFiles:
+    """Write the files of a run; they are on the disk when this returns, apart from pictures."""
     with store.unfinished() as folder:
         files = save_run(run, folder)
         sizes = {path.name: path.stat().st_size for path in files}
-        return KeptFiles(store.take(files), sizes)
+        drawn = []
+        for name, content in (pictures or {}).items():
+            drawn.append(folder / name)
+            drawn[-1].write_bytes(content)
+        ids, shown = store.take(files, drawn)
+        return KeptFiles(ids, sizes, shown)
 
 
 def attach(
@@ -89,11 +106,26 @@ def attach(
     workflow: Workflow,
     files: KeptFiles,
     scores: Mapping[str, Score | None],
+    failed: Mapping[str, str] | None = None,
 ) -> None:
-    """Record all that is needed to recompute any score of the run without training."""
+    """Record all that is needed to recompute any score of the run without training.
+
+    Args:
+        trial: runs in this process.
+        run: its training.
+        workflow: its settings.
+        files: that were kept of it.
+        scores: its rewards and scores.
+        failed: pictures that could not be drawn, and why.
+    """
     # As optuna.artifacts.upload_artifact would: the files are there already.
-    kind = "application/octet-stream"
-    metas = [ArtifactMeta(artifact_id, name, kind, None) for name, artifact_id in files.ids.items()]
+    kinds = {"application/octet-stream": files.ids, "image/png": files.pictures}
+    metas = [
+        ArtifactMeta(artifact_id, name, kind, None)
+        for kind, ids in kinds.items()
+        for name, artifact_id in ids.items()
+    ]
+    drawn = {PICTURES: dict(files.pictures), PICTURES_FAILED: dict(failed or {})}
     set_attributes(
         trial.storage,
         trial._trial_id,
@@ -103,10 +135,16 @@ def attach(
             _SCORES: {name: score and asdict(score) for name, score in scores.items()},
             _ENVIRONMENT: environment(workflow),
             _BYTES: dict(files.sizes),
+            **{key: value for key, value in drawn.items() if value},
             FILES: dict(files.ids),
         },
         {f"{ARTIFACTS_ATTR_PREFIX}{m.artifact_id}": json.dumps(asdict(m)) for m in metas},
     )
+
+
+def ids_of(trial: FrozenTrial) -> list[str]:
+    """All that a trial has in the store: files and pictures."""
+    return [i for key in (FILES, PICTURES) for i in trial.user_attrs.get(key, {}).values()]
 
 
 def record_failure(trial: Trial, error: BaseException) -> None:

@@ -12,6 +12,7 @@ from vaeopt.core.errors import StudyError
 from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.file import StudyFile
 from vaeopt.study.guard import check_acceptable, check_same, refuse_changes
+from vaeopt.study.origin import came_from
 from vaeopt.study.quiet import name_metrics
 from vaeopt.study.session import Session
 from vaeopt.study.storage import sqlite
@@ -54,7 +55,7 @@ def create_or_load(session: Session, url: str, *, accept: Collection[str] = ()) 
         check_same(study, session, accept=accept, asks=True)
         if path is not None:
             sqlite.shared(path)
-    return study
+    return came_from(study, session.file)
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def load_study(file: StudyFile, storage: str | None = None) -> optuna.Study:
             study = _study(opened, file.settings.name, url)
             if study is not None:
                 _check_ours(study, url)
-                return study
+                return came_from(study, file)
     raise StudyError(
         f"no study {file.settings.name!r} in {shown_url(url)} yet",
         remedy="make it with 'vaeopt create', or start it with 'vaeopt optimize'",

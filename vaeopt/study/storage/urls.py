@@ -51,11 +51,26 @@ def parsed_url(url: str) -> URL:
     except (ArgumentError, ValueError):  # a port that is no number is a ValueError
         # Without its cause, which shows the URL.
         raise StudyError(
-            "the storage URL cannot be read", setting=SETTING, remedy="write sqlite:///file.db"
+            "the storage URL cannot be read", setting=SETTING, remedy=_remedy(url)
         ) from None
     if parsed.drivername in ("postgres", "postgresql"):
         return parsed.set(drivername=f"postgresql+{_postgres_driver(url)}")
     return parsed
+
+
+_FORMS = {
+    "postgres": "postgresql://user@host:5432/database, the port a number",
+    "mysql": "mysql+driver://user@host:3306/database, the port a number",
+    "journal": "journal:///folder/file.log",
+    "grpc": "grpc://host:13000, the port a number",
+}
+
+
+def _remedy(url: str) -> str:
+    """How a URL of this kind looks; nothing of the given one, which may hold a password."""
+    kind = url.strip().lower()
+    found = (form for start, form in _FORMS.items() if kind.startswith(start))
+    return f"write {next(found, 'sqlite:///file.db')}"
 
 
 def _postgres_driver(url: str) -> str:
