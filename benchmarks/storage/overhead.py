@@ -5,9 +5,9 @@
 A study of the size of ``studies/quick-start`` (two objectives, a constraint) with six parameters
 holds N finished trials, each with the attributes and files of a real one. Then trials go through
 the loop of the package as always, except that the training is left out: its result is that of the
-real trial. The peer is plain Optuna in the same run and beside the same N trials: ask, six
-``suggest`` calls, constraint and tell on its default SQLite, with one sampler object that is kept;
-it writes no files and no attributes.
+real trial, and pictures are not drawn. The peer is plain Optuna in the same run and beside the same
+N trials: ask, six ``suggest`` calls, constraint and tell on its default SQLite, with one sampler
+object that is kept; it writes no files and no attributes.
 
 Writes ``benchmarks/results/overhead.json`` and prints a table.
 """
@@ -66,7 +66,7 @@ def study_file(folder: Path, sampler: str, n_trials: int) -> StudyFile:
         mode="json", exclude_unset=True
     )
     table["search"] = SEARCH
-    table["optuna"] = {"sampler": sampler, "n_trials": n_trials}
+    table["optuna"] = {"sampler": sampler, "n_trials": n_trials, "figures": "none"}
     return StudyFile(StudySettings(**table), folder)
 
 
