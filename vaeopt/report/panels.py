@@ -114,7 +114,7 @@ def _search(study: optuna.Study, baseline: optuna.Study | None) -> list[Panel]:
             "history",
             "The search",
             "Values in the order of the trials",
-            "The line is the best feasible value so far. Ticks at the lower edge are collapsed "
+            "The line is the best feasible value so far. Crosses at the lower edge are collapsed "
             "trials, whose values do not count. Of trials with equal parameters the last stands "
             "for all, with their mean.",
             figures.draw_history(*infos),

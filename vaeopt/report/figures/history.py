@@ -102,9 +102,10 @@ def _add(figure: go.Figure, info: HistoryInfo, row: int) -> None:
         mode="markers",
         name="collapsed",
         marker={
-            "symbol": "line-ns",
-            "size": 10,
-            "line": {"width": 1.5, "color": "#999999"},
+            # Not a tick: the axis has those.
+            "symbol": "x-thin",
+            "size": 7,
+            "line": {"width": 1.5, "color": "#888888"},
         },
         **_hover(info, bad, row),
         customdata=info.numbers[bad].tolist(),
