@@ -45,56 +45,46 @@ def study_settings(rewards: list[str], n_trials: int) -> vo.StudySettings:
     return vo.StudySettings(**table)
 
 
-def measure(rewards: list[str], n_trials: int, rounds: int) -> dict[str, Any]:
-    """Seconds of each round, and bytes."""
-    with tempfile.TemporaryDirectory() as place:
-        settings = study_settings(rewards, n_trials)
-        study = vo.optimize(settings, folder=place)
-        session = prepare(vo.open_study(settings, folder=place))
-        seconds, processor = [], []
-        for _ in range(rounds):
-            wall, busy = time.perf_counter(), time.process_time()
-            page = write_report(study, session, Path(place) / "report", csv=True)
-            seconds.append(time.perf_counter() - wall)
-            processor.append(time.process_time() - busy)
-        figures = {p.name: p.stat().st_size for p in (page.parent / "figures").iterdir()}
-        return {
-            "objectives": rewards,
-            "trials": len(study.trials),
-            "keypoints": len(session.keypoints),
-            "wall_s": seconds,
-            "processor_s": processor,
-            "page_bytes": page.stat().st_size,
-            "csv_bytes": sum(figures.values()),
-        }
+def measure(place: Path, rewards: list[str], n_trials: int, rounds: int) -> dict[str, Any]:
+    """Seconds of each round, and bytes; a study that is there already goes on."""
+    settings = study_settings(rewards, n_trials)
+    study = vo.optimize(settings, folder=place)
+    session = prepare(vo.open_study(settings, folder=place))
+    seconds, processor = [], []
+    for _ in range(rounds):
+        wall, busy = time.perf_counter(), time.process_time()
+        page = write_report(study, session, place / "report", csv=True)
+        seconds.append(time.perf_counter() - wall)
+        processor.append(time.process_time() - busy)
+    return {
+        "objectives": rewards,
+        "trials": len(study.trials),
+        "keypoints": len(session.keypoints),
+        "wall_s": seconds,
+        "processor_s": processor,
+        "page_bytes": page.stat().st_size,
+        "csv_bytes": sum(p.stat().st_size for p in (page.parent / "figures").iterdir()),
+    }
 
 
 def main() -> None:
     """Measure and store."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--quick", action="store_true", help="30 trials, one round, stores nothing")
-    quick = words.parse_args().quick
-    n_trials, rounds = (30, 1) if quick else (300, 3)
+    words.add_argument("--folder", type=Path, help="where the study is kept for another time")
+    arguments = words.parse_args()
+    n_trials, rounds = (30, 1) if arguments.quick else (300, 3)
     load = os.getloadavg()[0]
-    rows = [
-        measure(rewards, n_trials, rounds)
-        for rewards in (
-            ["reconstruction", "gain"],
-            ["reconstruction", "gain", "icl"],
-        )
-    ]
-    for row in rows:
-        print(
-            f"{len(row['objectives'])} objectives, {row['trials']} trials: "
-            f"{min(row['wall_s']):.1f} s, {row['page_bytes'] / 1e6:.1f} MB"
-        )
-    table = {
-        "machine": platform.processor() or platform.machine(),
-        "load": load,
-        "peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "rows": rows,
-    }
-    if not quick:
+    with tempfile.TemporaryDirectory() as place:
+        folder = arguments.folder or Path(place)
+        row = measure(folder, ["reconstruction", "gain"], n_trials, rounds)
+    print(
+        f"{row['trials']} trials, {row['keypoints']} key points: {min(row['wall_s']):.1f} s of the "
+        f"wall, {min(row['processor_s']):.1f} s of the processor, {row['page_bytes'] / 1e6:.1f} MB"
+    )
+    if not arguments.quick:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        table = {"machine": platform.machine(), "load": load, "peak_MiB": peak, **row}
         RESULT.write_text(json.dumps(table, indent=1) + "\n")
 
 
