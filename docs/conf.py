@@ -32,9 +32,6 @@ nitpick_ignore_regex = [
         r"(abc|annotated_types|collections|concurrent|go|h5py|np|numpy|optuna|pandas|pathlib|pd|"
         r"plotly|pydantic|pydantic_core|torch|types|typing|NoneType|Ge|Le|FieldInfo)\b.*",
     ),
-    # Parts of a session that no caller touches.
-    (r"py:class", r"vaeopt\.study\.(artefacts\.store\.Artefacts|space\.SearchSpace)"),
-    (r"py:class", r"vaeopt\.workflow\.cache\.StageCache"),
     # Sphinx reads a tuple of a class that is named before it is defined as one word.
     (r"py:class", r"tuple\[~.*"),
 ]

@@ -18,6 +18,7 @@ from playwright.sync_api import (
     Request,
     Response,
     Route,
+    expect,
     sync_playwright,
 )
 
@@ -26,6 +27,8 @@ __all__ = ["Visit", "browser", "visit"]
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _WAIT_MS = 60_000  # a busy machine is not a mistake of the page
 _LOCAL = {"about", "blob", "data", "file"}
+
+expect.set_options(timeout=_WAIT_MS)  # expectations have a limit of their own
 
 
 class Visit:

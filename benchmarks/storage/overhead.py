@@ -5,9 +5,9 @@
 A study of the size of ``studies/quick-start`` (two objectives, a constraint) with six parameters
 holds N finished trials, each with the attributes and files of a real one. Then trials go through
 the loop of the package as always, except that the training is left out: its result is that of the
-real trial. The peer is plain Optuna in the same run and beside the same N trials: ask, six
-``suggest`` calls, constraint and tell on its default SQLite, with one sampler object that is kept;
-it writes no files and no attributes.
+real trial, and pictures are not drawn. The peer is plain Optuna in the same run and beside the same
+N trials: ask, six ``suggest`` calls, constraint and tell on its default SQLite, with one sampler
+object that is kept; it writes no files and no attributes.
 
 Writes ``benchmarks/results/overhead.json`` and prints a table.
 """
@@ -30,7 +30,6 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, create_trial
 
-import vaeopt as vo
 from vaeopt.study import optimize as loop
 from vaeopt.study import tell as telling
 from vaeopt.study.asking.samplers import Sampler
@@ -67,7 +66,7 @@ def study_file(folder: Path, sampler: str, n_trials: int) -> StudyFile:
         mode="json", exclude_unset=True
     )
     table["search"] = SEARCH
-    table["optuna"] = {"sampler": sampler, "n_trials": n_trials}
+    table["optuna"] = {"sampler": sampler, "n_trials": n_trials, "figures": "none"}
     return StudyFile(StudySettings(**table), folder)
 
 
@@ -212,7 +211,7 @@ def ours(folder: Path, sampler: str, n: int, trials: int, real: Any) -> Spent:
         kind = type(file.settings.optuna.sampler)
         stack.callback(setattr, kind, "build", build)
         kind.build = built  # type: ignore[method-assign]
-        vo.optimize(file, progress=Show(spent))
+        loop.optimize(file, progress=Show(spent))  # pictures have a benchmark of their own
     return {part: found[1:-1] for part, found in spent.items()}  # the first one reads the study
 
 
@@ -254,7 +253,7 @@ def summary(seconds: list[float]) -> dict[str, float]:
 def real_trial(folder: Path) -> tuple[FrozenTrial, Any]:
     """Records and arrays of a trial that was really trained."""
     file = study_file(folder, "random", 1)
-    study = vo.optimize(file)
+    study = loop.optimize(file)
     return study.trials[0], load_trial(file, 0)
 
 

@@ -37,11 +37,12 @@ def sections(text: str, titles: tuple[str, ...]) -> str:
 
 
 def _page_of(goal: Path) -> Path:
-    """The page that shows a file: itself in docs, or the one that takes its text from there."""
+    """The page that shows a file: itself, its notebook, or the one that takes its text from it."""
     for page, file in TAKEN_FROM.items():
         if goal == file:
             return DOCS / f"{page}.md"
-    return goal
+    notebook = goal.with_suffix(".ipynb")  # with the output of its source
+    return notebook if goal.parent == DOCS and notebook.exists() else goal
 
 
 def retarget(text: str, *, file: Path, page: Path) -> str:

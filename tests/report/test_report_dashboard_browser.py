@@ -5,65 +5,38 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
-from optuna.artifacts import upload_artifact
-from optuna.trial import FrozenTrial, Trial, TrialState
-from PIL import Image
+from optuna.trial import FrozenTrial
 from playwright.sync_api import Locator, Page, expect
 
 import vaeopt as vo
 from tests.browser import Visit
 from tests.report.serving import Served, served
-from tests.study.tiny import N_TRIALS, SEARCH_COLLAPSE, Halt, write_study
+from tests.study.tiny import N_TRIALS, SEARCH_COLLAPSE, write_study
 from vaeopt.report.dashboard.cards import panels_of
 from vaeopt.report.dashboard.refresh import save_figures
 from vaeopt.study.fronts.pareto import finished, front, margin
 from vaeopt.study.optimize import optimize
-from vaeopt.study.session import Session
 
 THREE = '[ { kind = "reconstruction" }, { kind = "gain" }, { kind = "rate" } ]'
-SIZE = (64, 48)
+PICTURES = ("latents", "manifold", "reconstructions", "map", "training")
 NAMES = ["fvu_core", "gain"]
 GREY = "#cccccc"  # of infeasible trials in the dashboard's own figures
-
-
-class Pictures(Halt):
-    """Attaches a picture to every trial while it runs, with Optuna's own function."""
-
-    def __init__(self, picture: Path) -> None:
-        super().__init__(-1, lambda: None)
-        self._picture = picture
-        Image.fromarray(np.zeros((SIZE[1], SIZE[0], 3), np.uint8)).save(picture)
-
-    def started(self, study: optuna.Study, session: Session, total: int) -> None:
-        """Know where to attach."""
-        self._study, self._session = study, session
-
-    def epoch(self, epoch: int, epochs: int, loss_nats: float) -> None:
-        """Attach once per trial."""
-        if epoch == 1:
-            (trial,) = self._study.get_trials(states=(TrialState.RUNNING,))
-            upload_artifact(
-                artifact_store=self._session.artefacts,
-                study_or_trial=Trial(self._study, trial._trial_id),
-                file_path=str(self._picture),
-            )
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a study with two objectives whose trials have a picture."""
-    base = tmp_path_factory.mktemp("two")
     folder = write_study(
-        base / "study",
+        tmp_path_factory.mktemp("two"),
         search=SEARCH_COLLAPSE,
         sampler='{ kind = "grid" }',
         components="[1, 3]",
         n_trials=N_TRIALS,
+        optuna='figures = "all"',
     )
-    optimize(folder, progress=Pictures(base / "01_latents.png"))
+    vo.optimize(folder)
     save_figures(vo.load_study(folder))  # no test has to wait for them
     return folder
 
@@ -179,11 +152,15 @@ def test_a_click_on_the_front_opens_the_trial_with_its_picture(
     expect(page.get_by_role("heading", name=f"Trial {chosen.number} (")).to_be_visible()
     for name in chosen.params:
         expect(page.get_by_text(name).first).to_be_visible()
-    picture = page.locator("img[alt='01_latents.png'], img[src*='/artifacts/']").first
-    picture.scroll_into_view_if_needed()
-    expect(picture).to_be_visible()
-    page.wait_for_function("e => e.complete && e.naturalWidth > 0", arg=picture.element_handle())
-    assert picture.evaluate("e => [e.naturalWidth, e.naturalHeight]") == list(SIZE)
+    for number, what in enumerate(PICTURES, start=1):
+        card = page.get_by_text(f"0{number}_{what}.png", exact=True).locator("xpath=../..")
+        picture = card.locator("img[src*='/artifacts/']")
+        picture.scroll_into_view_if_needed()
+        expect(picture).to_be_visible()
+        whole = "e => e.complete && e.naturalWidth > 100 && e.naturalHeight > 100"
+        page.wait_for_function(whole, arg=picture.element_handle())
+    note = page.get_by_role("heading", name="Note").locator("xpath=following-sibling::*[1]")
+    expect(note).to_contain_text(str(chosen.params["patches.size_px"]))
 
 
 def test_the_page_of_a_trial_is_as_wide_as_the_window(visit: Visit, two_served: Served) -> None:

@@ -16,8 +16,10 @@ from vaeopt.core.types import WorkflowRun
 from vaeopt.report.dashboard import note as module
 from vaeopt.report.dashboard.glossary import _OF_KIND, meaning_of
 from vaeopt.report.dashboard.note import save_note, study_note
+from vaeopt.report.dashboard.refresh import save_figures
 from vaeopt.stages.rewards import Reward
 from vaeopt.study.file import open_study
+from vaeopt.study.optimize import optimize
 from vaeopt.study.results.rescore import rescore
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -169,3 +171,14 @@ def test_a_note_that_was_put_back_as_it_was_is_ours_again(study: optuna.Study) -
     written_by_hand(study, "mine")
     written_by_hand(study, "ours")
     assert save_note(study, "ours, newer")
+
+
+def test_note_and_figures_are_kept_on_a_server(tmp_path: Path, postgres_url: str) -> None:
+    folder = write_study(tmp_path, n_trials=2)
+    study = optimize(folder, storage=postgres_url)
+    assert save_note(study, "ours" * 2000)
+    assert save_figures(study) > 0
+    assert save_figures(study) == 0
+    again = vo.load_study(folder, storage=postgres_url)
+    assert get_note(again) == "ours" * 2000
+    assert optimize(folder, n_trials=3, storage=postgres_url).trials[-1].number == 2

@@ -91,6 +91,9 @@ def test_progress_is_told_of_everything(tmp_path: Path) -> None:
             assert np.isfinite(loss_nats)
             told.append((epoch, epochs))
 
+        def working(self, study: optuna.Study, running: Sequence[optuna.trial.FrozenTrial]) -> None:
+            told.append("working")  # of other processes: there are none
+
         def trial_done(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             told.append((trial.number, trial.state.name))
 

@@ -1,6 +1,8 @@
 """How fast a study goes, worked out by hand."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -15,12 +17,14 @@ START = datetime(2026, 1, 1, tzinfo=None)  # as Optuna keeps it
 
 
 def trial(
-    begins: float, ends: float, worker: str | None = "here:1:1", **attributes: Any
+    begins: float,
+    ends: float,
+    worker: str = "here:1:1",
+    attributes: Mapping[str, Any] = MappingProxyType({}),
 ) -> FrozenTrial:
     state = TrialState.FAIL if {FAILURE, INTERRUPTED} & attributes.keys() else TrialState.COMPLETE
-    attributes |= {} if worker is None else {WORKER: worker}
     value = 1.0 if state == TrialState.COMPLETE else None
-    made = create_trial(state=state, value=value, user_attrs=attributes)
+    made = create_trial(state=state, value=value, user_attrs={**attributes, WORKER: worker})
     made.datetime_start = START + timedelta(seconds=begins)
     made.datetime_complete = START + timedelta(seconds=ends)
     return made
@@ -28,7 +32,7 @@ def trial(
 
 def test_nothing_is_known_before_the_first_trial() -> None:
     assert pace_of([]) is None
-    assert pace_of([trial(0, 5, **{FAILURE: {}})]) is None
+    assert pace_of([trial(0, 5, attributes={FAILURE: {}})]) is None
 
 
 def test_what_passes_between_the_trials_of_a_process_counts() -> None:
@@ -51,11 +55,11 @@ def test_processes_side_by_side_have_a_pace_each() -> None:
 
 
 def test_failed_trials_take_time_and_interrupted_ones_do_not() -> None:
-    failed = trial(10, 20, **{FAILURE: {"type": "E"}})
+    failed = trial(10, 20, attributes={FAILURE: {"type": "E"}})
     found = pace_of([trial(0, 10), failed, trial(20, 30)])
     assert found is not None
     assert found.seconds_per_trial == 15
-    cut_off = trial(30, 9000, **{INTERRUPTED: True})
+    cut_off = trial(30, 9000, attributes={INTERRUPTED: True})
     assert pace_of([trial(0, 10), failed, trial(20, 30), cut_off]) == found
 
 
@@ -68,7 +72,7 @@ def test_only_the_last_trials_count_and_those_of_this_session() -> None:
 
 
 def test_trials_that_train_together_share_their_time() -> None:
-    batch = [trial(0, 40, **{BATCH: [place, 4]}) for place in range(4)]
+    batch = [trial(0, 40, attributes={BATCH: [place, 4]}) for place in range(4)]
     found = pace_of(batch)
     assert found is not None
     assert (found.seconds_per_trial, found.batch) == (10, 4)
@@ -98,7 +102,10 @@ def test_workers_go_round_by_round(
 
 def test_a_look_is_plain_data_and_plain_words() -> None:
     study = optuna.create_study(study_name="s")
-    for one in (trial(0, 10), trial(10, 20, **{FAILURE: {"type": "E", "message": "a\nb"}})):
+    for one in (
+        trial(0, 10),
+        trial(10, 20, attributes={FAILURE: {"type": "E", "message": "a\nb"}}),
+    ):
         study.add_trial(one)
     study.ask().set_user_attr(WORKER, "far:7:1")
     (running,) = study.get_trials(states=(TrialState.RUNNING,))

@@ -109,7 +109,7 @@ def test_a_server_that_stays_away_ends_the_study_in_one_line(
         "INSERT INTO trials ",
         "INSERT INTO trial_params ",
         "UPDATE trials ",
-        "SELECT pg_advisory_lock",
+        "SELECT pg_try_advisory_lock",
         "SELECT pg_advisory_unlock",
     ],
 )

@@ -18,9 +18,16 @@ from optuna.trial import TrialState
 from tests.study.tiny import ONE, Direction, write_study
 from vaeopt.core.errors import StudyError
 from vaeopt.study.file import open_study
-from vaeopt.study.optimize import optimize
+from vaeopt.study.optimize import create, optimize
 from vaeopt.study.session import prepare
-from vaeopt.study.storage import create_or_load, exclusive, load_study, open_storage, sqlite
+from vaeopt.study.storage import (
+    NotOpenedError,
+    create_or_load,
+    exclusive,
+    load_study,
+    open_storage,
+    sqlite,
+)
 from vaeopt.study.storage import journal as journal_module
 from vaeopt.study.storage.journal import JournalFile
 
@@ -242,6 +249,22 @@ def test_other_storages_that_do_not_open_say_so_in_one_line(
             act(folder, storage=url)
         assert str(caught.value).startswith("optuna.storage: ")
         assert "\n" not in str(caught.value)
+
+
+def test_creating_a_study_waits_once_for_a_server_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def counted(url: str, **words: Any) -> Any:
+        opened.append(url)
+        return open_storage(url, **words)
+
+    monkeypatch.setattr("vaeopt.study.storage.backends.CONNECT_S", 0.1)
+    monkeypatch.setattr("vaeopt.study.storage.opening.open_storage", counted)
+    with pytest.raises(NotOpenedError):
+        create(write_study(tmp_path, rewards=ONE), storage="grpc://127.0.0.1:1")
+    assert len(opened) == 1
 
 
 def test_a_lock_within_a_lock_is_the_same_one(tmp_path: Path) -> None:

@@ -26,7 +26,14 @@ from vaeopt.study.progress import Progress, Silent
 from vaeopt.study.quiet import quiet_optuna
 from vaeopt.study.resume import requeue_interrupted, resumable
 from vaeopt.study.session import Session, prepare
-from vaeopt.study.storage import again_if_lost, closed, create_or_load, load_study, storage_url
+from vaeopt.study.storage import (
+    NotOpenedError,
+    again_if_lost,
+    closed,
+    create_or_load,
+    load_study,
+    storage_url,
+)
 from vaeopt.study.tell import Outcome, tell
 from vaeopt.workflow import (
     Workflow,
@@ -122,6 +129,8 @@ def create(
         try:
             closed(load_study(file, storage)._storage)
             made = False
+        except NotOpenedError:  # a server that does not answer is not waited for twice
+            raise
         except StudyError:  # none is there, or else it is refused again
             made = True
         optuna_study = create_or_load(session, storage_url(file, storage))

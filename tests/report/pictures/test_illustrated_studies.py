@@ -27,7 +27,6 @@ from vaeopt.study.fronts.pareto import leads, margin
 from vaeopt.study.notes import notes_in
 from vaeopt.study.results import confirm as confirming
 from vaeopt.study.results.records import ids_of, without_files
-from vaeopt.study.storage import load_study
 
 NAMES = list(PAINTERS)
 
@@ -132,17 +131,18 @@ def test_values_are_the_same_with_and_without_pictures(tmp_path: Path) -> None:
     assert [_drawn(trial) for trial in done] == [NAMES] * 4
 
 
-def test_pictures_that_are_gone_are_not_missed(finished_copy: Path) -> None:
-    folder = finished_copy
-    study = vo.optimize(folder, n_trials=6)  # finished, and drawn by nobody
-    assert [_drawn(trial) for trial in study.trials] == [[]] * len(study.trials)
-    vo.optimize(write_study(folder / "more", n_trials=1))
-    more = load_study(open_study(folder / "more"))
-    for artifact_id in more.trials[0].user_attrs[PICTURES].values():
-        (folder / "more" / "artefacts" / artifact_id).unlink()
-    store = artefacts_of(open_study(folder / "more"))
-    assert without_files(more.trials, store) == []
-    assert vo.load_trial(folder / "more", 0).latents.latent_dim == 2
+def test_pictures_that_are_gone_are_not_missed(tmp_path: Path) -> None:
+    study = vo.optimize(write_study(tmp_path, n_trials=1))
+    for artifact_id in study.trials[0].user_attrs[PICTURES].values():
+        (tmp_path / "artefacts" / artifact_id).unlink()
+    assert without_files(study.trials, artefacts_of(open_study(tmp_path))) == []
+    assert vo.load_trial(tmp_path, 0).latents.latent_dim == 2
+
+
+def test_a_study_of_before_goes_on_with_pictures(tmp_path: Path) -> None:
+    loop.optimize(write_study(tmp_path, n_trials=1))
+    study = vo.optimize(tmp_path, n_trials=2)
+    assert [_drawn(trial) for trial in study.trials] == [[], NAMES]
 
 
 # ---- what goes wrong ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The note of a trial says what was trained, what came out, and why it does not compete."""
 
 from dataclasses import replace
+from typing import Any
 
 from tests.report.pictures.runs import KINDS, run_of
 from tests.study.tiny import study_text
@@ -10,12 +11,12 @@ from vaeopt.study.illustration import Subject
 from vaeopt.workflow import Score, Workflow
 
 
-def _subject(run: WorkflowRun, **changes: object) -> Subject:
-    workflow = Workflow(
-        vae={"device": "cpu", "width": 8, "depth": 1},
-        rewards=[{"kind": "reconstruction"}],  # type: ignore[arg-type]
-        scores=[{"kind": "icl"}, {"kind": "silhouette"}],  # type: ignore[arg-type]
-    )
+def _subject(run: WorkflowRun, **changes: Any) -> Subject:
+    table: dict[str, Any] = {
+        "rewards": [{"kind": "reconstruction"}],
+        "scores": [{"kind": "icl"}, {"kind": "silhouette"}],
+    }
+    workflow = Workflow(**table)
     subject = Subject(
         workflow=workflow,
         run=run,
@@ -24,7 +25,7 @@ def _subject(run: WorkflowRun, **changes: object) -> Subject:
         pictures={},
         failed={},
     )
-    return replace(subject, **changes)  # type: ignore[arg-type]
+    return replace(subject, **changes)
 
 
 def _rows(text: str) -> dict[str, str]:
@@ -82,9 +83,11 @@ def test_means_and_own_values_are_told_apart() -> None:
 
 
 def test_pictures_are_embedded_by_their_links() -> None:
-    links = {"01_latents.png": "/artifacts/1/2/00", "02_manifold.png": "/artifacts/1/2/01"}
+    names = ("01_latents.png", "02_manifold.png", "04_map.png")
+    links = {name: f"/artifacts/1/2/{name[:2]}" for name in names}
     text = note(_subject(run_of(), pictures=links))
-    assert text.endswith("![01_latents.png](/artifacts/1/2/00)\n")
+    embedded = "![01_latents.png](/artifacts/1/2/01)\n\n![04_map.png](/artifacts/1/2/04)\n"
+    assert text.endswith(f"\n\n{embedded}"), "one below the other"
     assert "02_manifold" not in text, "it stands among the artifacts"
 
 

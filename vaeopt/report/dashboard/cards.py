@@ -83,6 +83,8 @@ def cards_of(panels: Sequence[Panel]) -> list[Card]:
 def _fitted(panel: Panel) -> go.Figure:
     """A copy that says what it is, since a card has no heading, and fits into it."""
     figure = go.Figure(panel.figure)
+    if (figure.layout.height or 0) > CARD_HEIGHT_PX:  # titles of axes in two lines would overlap
+        figure.for_each_yaxis(lambda axis: axis.title.update(text=_first_line(axis.title.text)))
     sentence = re.match(r".*?[.!?](?=\s|$)", panel.caption, re.DOTALL)
     lines = textwrap.wrap(sentence[0] if sentence else panel.caption, _LINE)
     # Titles of panels stand above them, and legends where the title of the card is now.
@@ -106,8 +108,21 @@ def _fitted(panel: Panel) -> go.Figure:
         width=None,
         autosize=True,
     )
+    _without_defaults_of_others(figure)
     figure.update_layout(margin={"t": 56 + 12 * len(lines) + 20 * titles, "b": bottom})
     return figure
+
+
+def _without_defaults_of_others(figure: go.Figure) -> None:
+    """Defaults for the forty kinds of traces that are not drawn are half of a small figure."""
+    template = figure.layout.template.to_plotly_json()
+    used = {trace.type for trace in figure.data}
+    template["data"] = {k: v for k, v in template.get("data", {}).items() if k in used}
+    figure.layout.template = template
+
+
+def _first_line(text: str | None) -> str | None:
+    return text and text.partition("<br>")[0]
 
 
 def save_cards(study: optuna.Study, cards: Sequence[Card]) -> int:

@@ -8,7 +8,7 @@
     image: card.querySelector("img"), rows: card.querySelector("tbody"),
   };
   const pointer = { x: 0, y: 0 };
-  let pinned = null, opener = null;
+  let pinned = null, opener = null, down = [0, 0];
 
   for (const image of document.querySelectorAll("img[data-picture]")) {
     image.src = trials[image.dataset.picture].image;
@@ -125,8 +125,11 @@
     const width = plot.clientWidth;
     if (width >= 600) return;
     const axes = Object.keys(layout).filter((name) => /^[xy]axis/.test(name)).map((name) => layout[name]);
-    if (axes.length > 4) {
-      layout.width = 760; // several panels: scrolled rather than squeezed
+    const lefts = Object.keys(layout).filter((name) => /^xaxis/.test(name))
+      .map((name) => ((layout[name].domain || [0])[0]).toFixed(2));
+    const columns = new Set(lefts).size;
+    if (columns > 1) {
+      layout.width = 270 * columns; // side by side: scrolled rather than squeezed
       return;
     }
     layout.margin = { ...layout.margin, l: Math.min((layout.margin || {}).l ?? 60, 56), r: 8 };
@@ -152,15 +155,25 @@
     const config = { responsive: true, displaylogo: false, scrollZoom: false, displayModeBar };
     Plotly.newPlot(plot, data, layout, config);
     if (!linked) return;
+    let under = null; // trial of the point under the pointer
     plot.on("plotly_hover", (event) => {
-      const number = trialOf(event.points[0]);
-      if (number !== null) show(number);
+      under = trialOf(event.points[0]);
+      if (under !== null) show(under);
     });
-    plot.on("plotly_unhover", hide);
+    plot.on("plotly_unhover", () => {
+      under = null;
+      hide();
+    });
     plot.on("plotly_click", (event) => {
       const number = trialOf(event.points[0]);
       if (number !== null) pin(number);
     });
+    // In 3-D a click counts within 5 px of the centre only, less than what a point is hovered at.
+    plot.addEventListener("pointerdown", (event) => { down = [event.clientX, event.clientY]; }, true);
+    plot.addEventListener("pointerup", (event) => {
+      const moved = Math.hypot(event.clientX - down[0], event.clientY - down[1]);
+      if (under !== null && moved < 4) pin(under);
+    }, true);
   }
 
   const plots = [...document.querySelectorAll(".plot")];

@@ -22,6 +22,7 @@ _ALONE = 11  # tiles of a single latent
 _ENDS = (2.5, 97.5)  # percentiles that the grid spans
 _WIDE = 400  # of the grid [px]
 _LEFT, _TOP, _GAP = 64, 52, 3
+_LONG = 5  # characters that fit below a tile
 
 
 class ManifoldInfo(NamedTuple):
@@ -120,7 +121,9 @@ def draw_manifold(run: WorkflowRun) -> Canvas:
 
 
 def _labels(values: Floats) -> list[str]:
-    """As many digits as tell neighbours apart."""
+    """As many digits as tell neighbours apart; every second one if they are long."""
     step = abs(float(values[-1] - values[0])) / max(1, len(values) - 1)
     digits = 1 - math.floor(math.log10(step)) if step > 0 else 2
-    return [number(round(float(value), digits) + 0.0) for value in values]
+    texts = [number(round(float(value), digits) + 0.0) for value in values]
+    long = any(len(text) > _LONG for text in texts)
+    return ["" if long and place % 2 else text for place, text in enumerate(texts)]

@@ -21,8 +21,10 @@ def note(subject: Subject) -> str:
     lines += [f"| {_cell(name)} | {_cell(text)} |" for name, text in _rows(subject)]
     for name, why in subject.failed.items():
         lines += ["", f"Picture {name} was not drawn: {_cell(why)}"]
-    shown = [f"![{n}]({subject.pictures[n]})" for n in _EMBEDDED if n in subject.pictures]
-    return "\n".join([*lines, "", *shown]).rstrip() + "\n"
+    for name in _EMBEDDED:
+        if name in subject.pictures:  # paragraphs: side by side they are wider than the page
+            lines += ["", f"![{name}]({subject.pictures[name]})"]
+    return "\n".join(lines) + "\n"
 
 
 def _cell(text: str) -> str:

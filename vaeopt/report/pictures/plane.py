@@ -32,13 +32,15 @@ class Plane(NamedTuple):
             [self.left + share[:, 0] * self.width, self.top + (1 - share[:, 1]) * self.height]
         )
 
-    def frame(self, canvas: Canvas, x_title: str, y_title: str) -> None:
-        """Two axes with ticks, numbers and titles."""
+    def frame(self, canvas: Canvas, x_title: str, y_title: str, *, whole: bool = False) -> None:
+        """Two axes with ticks, numbers and titles; x may count things that come whole."""
         bottom = self.top + self.height
         canvas.line(
             [[self.left, self.top], [self.left, bottom], [self.left + self.width, bottom]], INK, 1
         )
         for value in tick_values(*self.x):
+            if whole and value != round(value):
+                continue
             at = self.left + (value - self.x[0]) / (self.x[1] - self.x[0]) * self.width
             canvas.line([[at, bottom], [at, bottom + _TICK_PX]], INK, 1)
             canvas.text(at, bottom + 7, number(value), size=SMALL, anchor="mt", colour=GREY)

@@ -31,11 +31,7 @@ class TrainingInfo(NamedTuple):
 def training_info(run: WorkflowRun) -> TrainingInfo:
     """The training of the run and of its replicates."""
     losses: list[Floats] = [np.asarray(one.vae.loss_nats, np.float64) for one in run.members]
-    late = [
-        loss[min(len(loss) - 1, max(1, round(_STEEP * len(loss)))) :]
-        for loss in losses
-        if len(loss)
-    ]
+    late = [loss[min(len(loss) - 1, round(_STEEP * len(loss))) :] for loss in losses if len(loss)]
     finite = np.concatenate([part[np.isfinite(part)] for part in late] or [np.zeros(0)])
     return TrainingInfo(
         loss_nats=losses,
@@ -78,6 +74,6 @@ def draw_training(run: WorkflowRun) -> Canvas:
             canvas.text(right, y, f"{name}{end}{last}", size=SMALL, anchor="rt", colour=colour)
     if not longest:
         canvas.text(_BOX[0] + 12, _BOX[1] + 12, "no epoch was finished", size=SMALL, colour=GREY)
-    plane.frame(canvas, "epoch", "loss (nats per patch)")
+    plane.frame(canvas, "epoch", "loss (nats per patch)", whole=True)
     headed(canvas, "Training", run)
     return canvas

@@ -1,7 +1,7 @@
 """The next trials: signed as soon as they exist, each drawn with the seed of its own number."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -12,7 +12,7 @@ from vaeopt.study.asking.draw import ALONE, Numbered
 from vaeopt.study.asking.points import exhausted, runs
 from vaeopt.study.attributes import BATCH, RETRY_OF, WORKER
 from vaeopt.study.fronts.pareto import finished
-from vaeopt.study.processes.liveness import alive
+from vaeopt.study.processes.liveness import alive, on_this_machine_only
 from vaeopt.study.processes.process import worker_name
 from vaeopt.study.session import Session
 from vaeopt.study.storage import exclusive, together
@@ -124,7 +124,10 @@ def _begun(study: optuna.Study) -> Trial:
         except UpdateFinishedTrialError:
             continue  # another process has run it in the meantime
         return study.ask()
-    with together(study._storage):
+    # Where a connection is lost over a new trial, Optuna makes it again: not within a transaction,
+    # which would go with the connection.
+    local = on_this_machine_only(study)
+    with together(study._storage) if local else nullcontext():
         study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={WORKER: worker_name()}))
         return study.ask()
 

@@ -16,7 +16,7 @@ from vaeopt.study.processes.process import before_reboot, worker_alive, worker_n
 from vaeopt.study.storage import backend_of
 from vaeopt.study.storage.relational import Relational
 
-__all__ = ["Pulse", "alive"]
+__all__ = ["Pulse", "alive", "on_this_machine_only"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,12 +45,13 @@ def alive(trial: FrozenTrial, study: optuna.Study | None = None) -> bool:
     known = worker_alive(worker)
     if known is not None or study is None:
         return known is not False
-    if before_reboot(worker) and _on_this_machine_only(study):
+    if before_reboot(worker) and on_this_machine_only(study):
         return False
     return not _silent(study, trial)
 
 
-def _on_this_machine_only(study: optuna.Study) -> bool:
+def on_this_machine_only(study: optuna.Study) -> bool:
+    """Whether the storage is a file that other machines do not share, so no connection is lost."""
     backend = backend_of(study._storage)
     return isinstance(backend, RDBStorage) and backend.engine.name == "sqlite"
 

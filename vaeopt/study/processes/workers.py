@@ -276,12 +276,13 @@ class _Watch:
             self.show.note(line)
 
     def _tell(self) -> None:
-        for trial in self._trials():
+        trials = self._trials()
+        for trial in trials:
             if trial.state.is_finished() and trial.number not in self._shown:
                 self._shown.add(trial.number)
                 if not trial.user_attrs.get(INTERRUPTED):
                     self.show.trial_done(self.study, trial)
-        running = [t for t in self._trials() if t.state == TrialState.RUNNING]
+        running = [t for t in trials if t.state == TrialState.RUNNING]
         self.show.working(self.study, running)
 
     def _take_leave(self, worker: _Worker) -> None:

@@ -10,11 +10,23 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from vaeopt.core.errors import StudyError
 from vaeopt.study.storage.urls import SETTING, shown_url
 
-__all__ = ["LostError", "StorageError", "again_if_lost", "away", "reason_of", "was_lost"]
+__all__ = [
+    "LostError",
+    "NotOpenedError",
+    "StorageError",
+    "again_if_lost",
+    "away",
+    "reason_of",
+    "was_lost",
+]
 
 _Answer = TypeVar("_Answer")
 # A server that is started anew takes connections once; one that does so again and again is broken.
 _LOSSES = 3
+
+
+class NotOpenedError(StudyError):
+    """Nothing can be opened at this URL, so there is nothing to look for."""
 
 
 class StorageError(StudyError, StorageInternalError):

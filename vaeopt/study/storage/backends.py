@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vaeopt.core.errors import StudyError
 from vaeopt.study.storage import sqlite
-from vaeopt.study.storage.away import reason_of
+from vaeopt.study.storage.away import NotOpenedError, reason_of
 from vaeopt.study.storage.cached import CachedStorage
 from vaeopt.study.storage.exclusive import backend_of, exclusive_engine, exclusive_file
 from vaeopt.study.storage.journal import JournalFile
@@ -57,7 +57,7 @@ def _refused(url: str) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
         # RuntimeError: tables of another version of Optuna. No cause: drivers may show the URL.
-        raise StudyError(
+        raise NotOpenedError(
             f"storage {shown_url(url)} cannot be opened: {reason_of(_cause(error))}",
             setting=SETTING,
             remedy="check the URL, its driver and that the server runs",

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vaeopt.core.errors import StudyError
 from vaeopt.study.storage.away import LostError, away
+from vaeopt.study.storage.holder import holder_of, said_if_long
 from vaeopt.study.storage.journal import JournalFile
 
 __all__ = ["backend_of", "exclusive", "exclusive_engine", "exclusive_file"]
@@ -93,7 +94,11 @@ def exclusive_file(file: Path) -> Iterator[None]:
 
 def _flock(descriptor: int, file: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with said_if_long(lambda: holder_of(descriptor)):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
         raise StudyError(
             f"{str(file)!r} cannot be locked on this file system: {error.strerror}",
@@ -128,7 +133,9 @@ def _advisory(connection: Connection, sessions: Any) -> Iterator[None]:
     engine = connection.engine
     session = None if sessions is None else sessions()
     try:
-        _ask(connection, "SELECT pg_advisory_lock(:key)")
+        if _ask(connection, "SELECT pg_try_advisory_lock(:key)") is False:
+            with said_if_long(lambda: _holder(engine)):
+                _ask(connection, "SELECT pg_advisory_lock(:key)")
         if session is not None:
             session.bind = connection
         yield
@@ -144,6 +151,19 @@ def _advisory(connection: Connection, sessions: Any) -> Iterator[None]:
     finally:
         if session is not None:
             session.bind = engine
+
+
+def _holder(engine: Engine) -> str:
+    """Who holds the lock, as the server knows it."""
+    # The halves of the key are told apart there.
+    query = (
+        "SELECT pid, client_addr FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE locktype = 'advisory' AND granted "
+        "AND (CAST(classid AS bigint) << 32) + CAST(objid AS bigint) = :key"
+    )
+    with engine.connect() as connection:
+        pid, address = connection.execute(text(query), {"key": _KEY}).one()
+    return f"the client at {address or 'this machine'} (process {pid} of the server)"
 
 
 def _ask(connection: Connection, query: str) -> Any:
