@@ -124,7 +124,8 @@ def test_many_components_have_marks_of_their_own() -> None:
     z = np.repeat(centres, 20)[:, None] + np.random.default_rng(0).normal(size=(20 * count, 2))
     many = example_run(z, Workflow(mixture={"kind": "gmm", "components": [1, 2], "n_init": 1}))  # type: ignore[arg-type]
     own = np.repeat(np.arange(count), 20)
-    mixture = replace(many.mixture, responsibilities=np.eye(count)[own])
+    kept = np.ones(len(z), bool)
+    mixture = replace(many.mixture, responsibilities=np.eye(count)[own], kept=kept)
     many = replace(many, mixture=mixture)
     for figure in (figures.latents(many), figures.real_space(many)):
         marks = {
