@@ -195,5 +195,5 @@ def test_the_report_shows_curves_and_picks(study: optuna.Study, tmp_path: Path) 
     from vaeopt.study.session import prepare
 
     page = vo.write_report(made, prepare(vo.open_study(folder)), tmp_path / "out").read_text()
-    assert "Against the window" in page
+    assert "Rewards against the window" in page
     assert "What each reward would pick" in page

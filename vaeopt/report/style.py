@@ -33,7 +33,7 @@ Direction = Literal["minimize", "maximize"]
 FONT_PX = 13
 INK, GRID = "#222222", "#E6E6E6"
 _DIGITS = 5
-BAR_MARGIN_PX = 125
+BAR_MARGIN_PX = 140
 """right margin of figures with a colour bar: room for the buttons beside it"""
 _MOST_TICKS = 10
 
