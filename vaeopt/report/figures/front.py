@@ -114,11 +114,7 @@ def _groups(info: FrontInfo) -> list[_Group]:
     line = {"width": 1, "color": "white"}
     star = {"symbol": "star", "size": 17, "color": component_colour(6)}
     return [
-        _Group(
-            "collapsed",
-            ~info.feasible,
-            {"symbol": "x", "size": 7, "color": INFEASIBLE},
-        ),
+        _Group("collapsed", ~info.feasible, {"symbol": "x", "size": 7, "color": INFEASIBLE}),
         _Group(
             "dominated",
             info.feasible & ~info.on_front,
@@ -129,11 +125,7 @@ def _groups(info: FrontInfo) -> list[_Group]:
             info.on_front,
             {"symbol": "diamond", "size": 11, "color": component_colour(4), "line": line},
         ),
-        _Group(
-            "compromise",
-            info.compromise,
-            {**star, "line": {"width": 1.2, "color": INK}},
-        ),
+        _Group("compromise", info.compromise, {**star, "line": {"width": 1.2, "color": INK}}),
     ]
 
 
