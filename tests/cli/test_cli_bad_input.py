@@ -56,7 +56,10 @@ UNFIT = [
     ("rescore {study} --reward icx", "--reward.kind: unknown kind 'icx'; did you mean 'icl'? ("),
     ("rescore {study} --reward seed-ari", "--reward: trial 0 cannot give 'seed_ari': "),
     ("rescore {study} --reward icl --as tiny", "--as: study 'tiny' exists in this storage; "),
-    ("dashboard {study} --port x", "argument --port: invalid int value: 'x'; see 'vaeopt dash"),
+    (
+        "dashboard {study} --port x",
+        "argument --port: expected a port from 1 to 65535, got 'x'; 0 is any",
+    ),
 ]
 
 

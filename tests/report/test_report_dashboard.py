@@ -104,7 +104,7 @@ def test_an_impossible_port_is_refused_before_anything_is_read(
         main(["dashboard", str(tmp_path / "nothing"), "--port", port])
     assert error.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"expected a port from 1 to 65535, got '{port}'" in line
+    assert f"expected a port from 1 to 65535, got '{port}'; 0 is any that is free; see" in line
 
 
 def test_a_study_that_is_not_there_has_no_dashboard(

@@ -126,7 +126,7 @@ def test_the_note_explains_what_is_optimised(visit: Visit, two_served: Served) -
     for name in NAMES:
         expect(page.get_by_role("cell", name=name, exact=True)).to_be_visible()
     expect(page.get_by_role("cell", name="patches.size_px")).to_be_visible()
-    expect(page.get_by_role("listitem").filter(has_text="Grey trials")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="Infeasible")).to_be_visible()
 
 
 def test_a_click_on_the_front_opens_the_trial_with_its_picture(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 
@@ -37,6 +38,12 @@ def test_facts_of_a_compromise(finished_folder: Path) -> None:
     assert sum(found.shares) == pytest.approx(1)
     assert list(found.shares) == sorted(found.shares, reverse=True)
     assert found.most_components == 3
+    (fit,) = (f for f in primitives["mixture"]["fits"] if len(f["weights"]) == len(found.shares))
+    assert found.certainty is not None
+    assert np.log(found.certainty) * primitives["n_fit"] == pytest.approx(
+        fit["map_log_responsibility_total"]
+    )
+    assert 1 / len(found.shares) <= found.certainty <= 1
     assert found.window_px == chosen.params["patches.size_px"]
     assert found.window_nm is None
     assert "+".join(found.invariances) or chosen.params["vae.invariances"] == "none"

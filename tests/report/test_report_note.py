@@ -78,7 +78,7 @@ def test_a_note_holds_all_that_the_page_cannot_say(tmp_path: Path) -> None:
     assert any("`vae.kl_scale` | 0.001 to 1, even in the logarithm |" in line for line in rows)
     assert any("| none, rotation+translation |" in line for line in rows)
     assert "infinitely many points" in note
-    assert "Grey trials have collapsed" in note
+    assert "Trials marked Infeasible have collapsed" in note
     assert "Pareto front" in note
     assert "## Scores" not in note
     assert f"vaeopt report {tmp_path.name}" in note

@@ -52,7 +52,7 @@ def commands(facts: Facts) -> list[str]:
 
 def test_what_was_found() -> None:
     assert found(ONE) == [
-        "Trial 17 tells 3 components apart, with shares of 50 %, 30 % and 20 %.",
+        "Trial 17 has a mixture of 3 components, with weights of 50 %, 30 % and 20 %.",
         "Its windows are 13 px (102 nm) wide, with 2 latents and invariance to rotation and "
         "translation.",
         "It reaches icl 1.25; it explains 83 % of the variance of the patches; 90 % of the 786 key "
@@ -70,8 +70,8 @@ def test_what_was_found() -> None:
         (ONE._replace(invariances=()), "and no invariance."),
         (ONE._replace(latent_dim=1), "with 1 latent and"),
         (ONE._replace(explained=None, kept=None), "It reaches icl 1.25."),
-        (ONE._replace(shares=(0.998, 0.002)), "shares of 100 % and less than 1 %"),
-        (TWO, "Trial 17, the compromise between the objectives, tells 3"),
+        (ONE._replace(shares=(0.998, 0.002)), "weights of 100 % and less than 1 %"),
+        (TWO, "Trial 17, the compromise between the objectives, has a mixture of 3"),
         (TWO, "It reaches fvu_core 0.06 and gain 0.7"),
     ],
 )
@@ -82,6 +82,8 @@ def test_what_was_found_in_other_cases(facts: Facts, text: str) -> None:
 def test_a_lead_without_repeats_is_of_unknown_worth() -> None:
     assert sure(ONE) == [
         "The search has finished 60 trials, of which 8 (13 %) collapsed and do not count.",
+        "A curved or skewed cloud of latents takes several Gaussians, so 3 components need not be "
+        "3 building blocks: compare what they look like.",
         "In the search it leads trial 3 by 0.02. Nothing was trained twice, so it is not known how "
         "much of this is chance of the seeds.",
     ]
@@ -99,12 +101,22 @@ def test_a_lead_without_repeats_is_of_unknown_worth() -> None:
 )
 def test_a_lead_is_held_against_the_deviation_over_seeds(sd: float, n: int, text: str) -> None:
     facts = ONE._replace(runner_up=RunnerUp(trial=3, lead=0.02, sd=sd, n=n, n_other=n))
-    assert text in sure(facts)[1]
+    assert text in sure(facts)[2]
 
 
 def test_without_a_rival_nothing_is_compared() -> None:
     facts = ONE._replace(runner_up=None)
-    assert sure(facts)[1] == "There is no other healthy configuration to compare it with."
+    assert sure(facts)[2] == "There is no other healthy configuration to compare it with."
+
+
+def test_how_sure_the_components_are() -> None:
+    assert sure(ONE._replace(certainty=0.873))[1].startswith(
+        "Key points belong to their component with a probability of 87 % (geometric mean; 33 % "
+        "would be a guess). A curved or skewed cloud"
+    )
+    single = " ".join(sure(ONE._replace(shares=(1.0,), certainty=1.0)))
+    assert "probability" not in single
+    assert "Gaussians" not in single
 
 
 def test_a_compromise_is_not_simply_the_best() -> None:

@@ -1,6 +1,7 @@
 """The verbs that need no storage: a new study, a check, one walk, what there is to choose from."""
 
 import argparse
+from shlex import quote
 from typing import Any
 
 from vaeopt.cli.answer import answer
@@ -13,7 +14,7 @@ def new(arguments: argparse.Namespace) -> int:
     from vaeopt.study.template import write_new_study
 
     path = write_new_study(arguments.folder, image=arguments.image)
-    lines = [f"wrote {path}", f"next: vaeopt check {arguments.folder}"]
+    lines = [f"wrote {path}", f"next: vaeopt check {quote(str(arguments.folder))}"]
     answer(arguments, {"files": [path]}, lines)
     return 0
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from dataclasses import asdict
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from vaeopt.cli.answer import answer
@@ -61,7 +62,8 @@ def create(arguments: argparse.Namespace) -> int:
     where = f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}"
     lines = [
         f"created {where}" if made else f"{where} is there already, and is the same",
-        f"next: vaeopt worker {arguments.study}{_there(arguments)}, as often as you like",
+        f"next: vaeopt worker {quote(str(arguments.study))}{_there(arguments)}, as often as you "
+        "like",
     ]
     answer(arguments, {**_state(arguments, file, study), "created": made}, lines)
     return 0
@@ -106,7 +108,7 @@ def optimize(arguments: argparse.Namespace) -> int:
         lines.append("Pareto front" if len(study.directions) > 1 else "best trials")
         lines.append(format_frame(table))
     lines.append(f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}")
-    lines.append(f"next: vaeopt report {arguments.study}{_there(arguments)}")
+    lines.append(f"next: vaeopt report {quote(str(arguments.study))}{_there(arguments)}")
     answer(arguments, _state(arguments, file, study), lines)
     done = finished(study)
     if done and compromise(study) is None:

@@ -265,7 +265,12 @@ def _positive(text: str) -> int:
 
 
 def _port_or_any(text: str) -> int:
-    return 0 if text == "0" else _port(text)
+    if text == "0":
+        return 0
+    try:
+        return _port(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; 0 is any that is free") from None
 
 
 def _port(text: str) -> int:

@@ -155,9 +155,10 @@ def _reading(file: StudyFile) -> str:
         else ""
     )
     return (
-        "- **Grey trials have collapsed**: their latents say nothing, or too little, of the "
-        "patches, so their values mean nothing. They are infeasible (constraint above 0), never "
-        f"best, and teach the sampler where not to look ({_docs('latent_filter.md')}).\n"
+        "- **Trials marked Infeasible have collapsed**: their latents say nothing, or too little, "
+        "of the patches, so their values mean nothing. They are grey, never best, and teach the "
+        f"sampler where not to look ({_docs('latent_filter.md')}). Of several objectives the "
+        "first healthy trials look grey in the front, too, as colours there go by number.\n"
         f"{front}{repeats}"
         "- **Click a point** to open its trial: parameters, attributes, files and pictures.\n"
         "- **The figures** below the timeline are saved into the study and drawn anew while "

@@ -76,15 +76,27 @@ def facts_of(study: optuna.Study, session: Session) -> Facts | None:
         edges=edges_of(session, chosen),
         picks=_picks(study),
         gained_late=_gained_late(study),
+        certainty=_certainty(primitives),
     )
 
 
-def _shares(primitives: Mapping[str, Any]) -> tuple[float, ...]:
+def _best_fit(primitives: Mapping[str, Any]) -> Mapping[str, Any] | None:
     mixture = primitives.get("mixture", {})
     for fit in mixture.get("fits", ()):
         if fit["n_components"] == mixture["n_components"]:
-            return tuple(sorted(fit["weights"], reverse=True))
-    return ()
+            return fit  # type: ignore[no-any-return]  # a stored table
+    return None
+
+
+def _shares(primitives: Mapping[str, Any]) -> tuple[float, ...]:
+    fit = _best_fit(primitives)
+    return () if fit is None else tuple(sorted(fit["weights"], reverse=True))
+
+
+def _certainty(primitives: Mapping[str, Any]) -> float | None:
+    fit, n_fit = _best_fit(primitives), primitives.get("n_fit")
+    total = None if fit is None else fit.get("map_log_responsibility_total")
+    return math.exp(total / n_fit) if n_fit and total is not None else None
 
 
 def _most_components(settings: Workflow) -> int | None:

@@ -103,7 +103,8 @@ def table(
     long = " long" if len(frame) > _LONG else ""
     return (
         f"<div class='scroll{long}' tabindex='0' role='region' aria-label='{escape(caption)}'>"
-        f"<table class='sortable'><caption>{escape(caption)}</caption><thead><tr>{head}</tr>"
+        f"<table class='sortable'><caption><span>{escape(caption)}</span></caption>"
+        f"<thead><tr>{head}</tr>"
         f"</thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 

@@ -1,6 +1,8 @@
 """One self-contained HTML page for a study: opens offline, needs nothing beside it."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -19,6 +21,7 @@ from vaeopt.report.page.grid import GridInfo, draw_grid, grid_frame, grid_html, 
 from vaeopt.report.page.markup import anchor, data_block, escape, section, table
 from vaeopt.report.panels import Panel, study_panels, winner_panels
 from vaeopt.report.tables import best_frame
+from vaeopt.study.attributes import IDENTITY
 from vaeopt.study.fronts.pareto import compromise, finished
 from vaeopt.study.results.access import trials_frame
 from vaeopt.study.results.records import restore
@@ -58,8 +61,8 @@ def write_report(
         csv: also write the data of every figure as ``figures/NAME.csv``.
 
     Raises:
-        StudyError: nothing is finished yet, the baseline has other objectives, or pictures cannot
-            be drawn here.
+        StudyError: nothing is finished yet, the baseline does not fit, the folder cannot be
+            written, or pictures cannot be drawn here.
     """
     if png:
         check_png()
@@ -67,6 +70,10 @@ def write_report(
         raise StudyError(
             f"study {study.study_name!r} has no finished trial yet", remedy="run 'vaeopt optimize'"
         )
+    if baseline is not None:
+        _check_baseline(study, baseline)
+    with _writing(out):  # known now, not after the work
+        out.mkdir(parents=True, exist_ok=True)
     nm = session.micrograph.pixel_size_nm
     panels = study_panels(study, baseline=baseline, pixel_size_nm=nm)
     number, run, lost = _winner(study, session)
@@ -74,19 +81,61 @@ def write_report(
     pictures = pictures_of(study, session.artefacts)
     grid = grid_info(study, nm)
     text = _page(study, session, panels, own, pictures, grid, lost)
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "best.csv", best_frame(study).to_csv(index=False))
-    write_whole(out / "trials.csv", trials_frame(study).to_csv(index=False))
-    if csv:
-        write_csv([*own, *panels], out / "figures")
-        write_whole(out / "figures" / "grid.csv", grid_frame(grid).to_csv(index=False))
-    if png:
-        write_png([*own, *panels], out / "figures")
-        held = io.BytesIO()
-        draw_grid(grid, pictures.by_trial).save(held, "PNG")
-        write_whole(out / "figures" / "grid.png", held.getvalue())
-    write_whole(out / "report.html", text)
+    with _writing(out):
+        write_whole(out / "best.csv", best_frame(study).to_csv(index=False))
+        write_whole(out / "trials.csv", trials_frame(study).to_csv(index=False))
+        if csv:
+            write_csv([*own, *panels], out / "figures")
+            write_whole(out / "figures" / "grid.csv", grid_frame(grid).to_csv(index=False))
+        if png:
+            write_png([*own, *panels], out / "figures")
+            held = io.BytesIO()
+            draw_grid(grid, pictures.by_trial).save(held, "PNG")
+            write_whole(out / "figures" / "grid.png", held.getvalue())
+        write_whole(out / "report.html", text)
     return out / "report.html"
+
+
+def _check_baseline(study: optuna.Study, baseline: optuna.Study) -> None:
+    """Whether values of the two may be drawn on one axis.
+
+    Raises:
+        StudyError: it is the same study, has another image, or nothing is finished in it.
+    """
+    name, setting = baseline.study_name, "--baseline"
+    done = finished(baseline)
+    if not done:
+        raise StudyError(
+            f"study {name!r} has no finished trial yet",
+            setting=setting,
+            remedy="run it with 'vaeopt optimize' first",
+        )
+    # A copy keeps the times, so that it is known as well.
+    if [t.datetime_start for t in done[:1]] == [t.datetime_start for t in finished(study)[:1]]:
+        raise StudyError(
+            f"study {name!r} is the study itself, or a copy of it",
+            setting=setting,
+            remedy="name another one, such as the same search with sampler 'random'",
+        )
+    images = [s.user_attrs.get(IDENTITY, {}).get("image_sha256") for s in (study, baseline)]
+    if None not in images and images[0] != images[1]:
+        raise StudyError(
+            f"study {name!r} has another image than {study.study_name!r}, so their values do not "
+            "compare",
+            setting=setting,
+            remedy="run a random search on the same image",
+        )
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StudyError(
+            f"cannot write to {str(out)!r}: {reason}", setting="--out", remedy="name another folder"
+        ) from error
 
 
 def _winner(study: optuna.Study, session: Session) -> tuple[int | None, WorkflowRun | None, str]:

@@ -67,7 +67,8 @@ def header(
     notices += [f"Accepted: {line}." for line in accepted_lines(study)]
     return (
         f"<header><h1>{escape(study.study_name)}</h1>"
-        f"<p>{len(done)} finished trials, {collapsed} of them collapsed{more}. Objectives: "
+        f"<p>{len(done)} finished trial{'' if len(done) == 1 else 's'}, {collapsed} of them "
+        f"collapsed{more}. Objectives: "
         f"{escape(aims)}.</p>"
         f"<p class='meta'>Image {escape(image.name)}: {height} x {width} px{size}; "
         f"{len(session.keypoints)} key points; windows {wide} px. Written "

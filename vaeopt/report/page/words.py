@@ -99,6 +99,8 @@ class Facts(NamedTuple):
     picks: tuple[Pick, ...]
     gained_late: float | None
     """relative growth of hypervolume (or best value) in the last quarter of the trials"""
+    certainty: float | None = None
+    """probability of a fitted key point's own component, geometric mean; None without components"""
 
 
 class Step(NamedTuple):
@@ -151,7 +153,7 @@ def _components(facts: Facts) -> str:
             "blocks were told apart."
         )
     shares = _listed([_percent(share) for share in facts.shares])
-    text = f"{who} tells {count} components apart, with shares of {shares}."
+    text = f"{who} has a mixture of {count} components, with weights of {shares}."
     if count == facts.most_components:
         text += f" {count} is the greatest number that was tried, so there may be more."
     return text
@@ -180,6 +182,8 @@ def _quality(facts: Facts) -> str:
 def sure(facts: Facts) -> list[str]:
     """How far the result can be trusted, nothing that the data do not say."""
     lines = [_trials(facts)]
+    if len(facts.shares) > 1:
+        lines.append(_mixture(facts))
     if facts.confirmed is not None:
         lines.append(f"Trained again with fresh seeds: {facts.confirmed.sentence}.")
     if len(facts.objectives) > 1:
@@ -201,6 +205,19 @@ def sure(facts: Facts) -> list[str]:
         for edge in facts.edges
     ]
     return lines
+
+
+def _mixture(facts: Facts) -> str:
+    """A number of Gaussians is less than a number of kinds of places."""
+    count = len(facts.shares)
+    text = f"A curved or skewed cloud of latents takes several Gaussians, so {count} components"
+    text += f" need not be {count} building blocks: compare what they look like."
+    if facts.certainty is None:
+        return text
+    return (
+        f"Key points belong to their component with a probability of {_percent(facts.certainty)} "
+        f"(geometric mean; {_percent(1 / count)} would be a guess). {text}"
+    )
 
 
 def _trials(facts: Facts) -> str:

@@ -99,7 +99,8 @@ def _training(run: WorkflowRun) -> str:
 
 def _place(subject: Subject) -> str:
     around = environment(subject.workflow)
-    where = around["gpu"] or f"{around['machine']}, {around['threads']} threads"
+    threads = f"{around['threads']} thread{'' if around['threads'] == 1 else 's'}"
+    where = around["gpu"] or f"{around['machine']}, {threads}"
     seconds = subject.run.seconds
     spent = sum(value for one in subject.run.members for value in one.seconds.values())
     train = sum(one.seconds.get("vae", 0.0) for one in subject.run.members)
