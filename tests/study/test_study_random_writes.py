@@ -185,7 +185,7 @@ def test_choices_that_are_tuples_come_back_as_lists(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/study.db", create=True)
     study = optuna.create_study(storage=storage)
     choices: Any = [(1, 2), (3,)]
-    space = {"kind": CategoricalDistribution(choices)}
+    space: dict[str, Any] = {"kind": CategoricalDistribution(choices)}
     done = TrialState.COMPLETE
     study.add_trial(create_trial(state=done, value=1, params={"kind": (3,)}, distributions=space))
     assert study.trials[0].params == {"kind": [3]}
