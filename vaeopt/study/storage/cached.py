@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import PoolProxiedConnection
 
+from vaeopt.study.storage.exclusive import exclusive
 from vaeopt.study.storage.relational import Relational
 from vaeopt.study.storage.rows import local, stored_distribution
 
@@ -163,7 +164,9 @@ class CachedStorage(_CachedStorage):
     ) -> bool:
         """Optuna's."""
         now = datetime.now()
-        with self._noting() as noted:
+        # A claim takes the lock of all processes: before that of all threads, as everybody does.
+        claim = exclusive(self._database) if state == TrialState.RUNNING else nullcontext()
+        with claim, self._noting() as noted:
             done = self._database.set_trial_state_values(trial_id, state, values, now=now)
             if noted and done:
 
