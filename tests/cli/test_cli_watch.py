@@ -79,10 +79,14 @@ def test_a_terminal_shows_it_in_one_place(
     assert seen.wrapped == 0
 
 
+@pytest.mark.parametrize("as_json", [False, True])
 def test_a_storage_that_is_away_is_waited_for(
-    finished_copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    as_json: bool,
+    finished_copy: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said: list[Any] = [StorageError("the server is gone"), None]
+    said: list[Any] = [*2 * [StorageError("the server is gone")], None]
     real = watch.__dict__["watch"]
 
     def flaky(look: Callable[[], Any], **words: Any) -> None:
@@ -96,8 +100,14 @@ def test_a_storage_that_is_away_is_waited_for(
 
     monkeypatch.setattr(watch, "watch", flaky)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    assert main(["status", str(finished_copy), "--watch"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    words = ["--json"] if as_json else []
+    assert main(["status", str(finished_copy), "--watch", *words]) == 0
+    out, err = capsys.readouterr()
+    if as_json:
+        assert err.splitlines() == ["the server is gone"], "once"
+        assert json.loads(out)["finished"] == N_TRIALS
+        return
+    first, second = out.splitlines()
     assert first == "the server is gone"
     assert second.startswith(f"{N_TRIALS} of {N_TRIALS} finished")
 

@@ -1,7 +1,9 @@
 """What a process has written itself is as the database would give it back, also after a failure."""
 
+import contextlib
+import importlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from vaeopt.study.storage import open_storage, set_attributes, together
+from vaeopt.study.storage import exclusive, open_storage, set_attributes, together
 from vaeopt.study.storage.bulk import add_trials
 from vaeopt.study.storage.rows import RowStorage
 
@@ -166,6 +168,31 @@ def test_a_thread_that_reads_meanwhile_takes_nothing_back(study: optuna.Study) -
     thread.join(timeout=60)
     assert seen == [{"a": 1, "b": 2}], "it sees all of a transaction"
     assert study.trials[0].user_attrs == {"a": 1, "b": 2}
+
+
+def test_a_thread_that_claims_a_trial_keeps_no_other_from_reading(
+    study: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.enqueue_trial({})
+    waits = threading.Event()
+
+    @contextlib.contextmanager
+    def waiting(_: object) -> Iterator[None]:
+        waits.set()
+        yield
+
+    module = importlib.import_module("vaeopt.study.storage.exclusive")  # not the function
+    monkeypatch.setattr(module, "said_if_long", waiting)
+    claims = threading.Thread(target=study.ask, daemon=True)
+    reads = threading.Thread(target=study.get_trials, daemon=True)
+    with exclusive(study._storage):
+        claims.start()
+        assert waits.wait(60)
+        reads.start()
+        reads.join(20)
+        assert not reads.is_alive(), "it waits for one that waits for this block"
+    claims.join(60)
+    assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING]
 
 
 def _refused(storage: Any, study_id: int, running: int, done: int) -> dict[str, Any]:

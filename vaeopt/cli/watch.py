@@ -30,7 +30,7 @@ def watch(
         look: at the study.
         head: lines that do not change.
         every_s: time between two looks.
-        as_json: one document per look and line.
+        as_json: one document per look and line; that a storage is away stands on stderr.
         storage: its URL without a password.
     """
     from vaeopt.report.screen import Line, Screen, moves
@@ -52,8 +52,9 @@ def watch(
                 screen.show([Line(line) for line in (*head, *lines)], now=True)
             elif as_json and found is not None:
                 print(in_json({**found.to_table(), "storage": storage}, indent=None), flush=True)
-            elif not as_json and text != said:
-                print(text, flush=True)
+                said = ""
+            elif text != said:  # stdout is for documents where they are asked for
+                print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
                 said = text
             if found is not None and found.done:
                 return

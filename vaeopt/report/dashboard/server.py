@@ -67,7 +67,9 @@ def serve(
 
     study = load_study(file, storage)
     shared = open_storage(storage_url(file, storage))
-    correct(shared)
+    unknown = correct(shared)
+    if unknown is not None:
+        _say(f"warning: {unknown}")
     app = readable(wsgi(storage=shared, artifact_store=artefacts_of(file)))
     kind = _Server6 if ":" in host else _Server
     try:

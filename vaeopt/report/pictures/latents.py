@@ -1,12 +1,12 @@
 """Latents of all patches: a scatter of two with the components, or a histogram of one."""
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from vaeopt.core.types import Bools, Floats, Ints, Mixture, WorkflowRun
 from vaeopt.report.figures import LatentsInfo, latents_info
+from vaeopt.report.figures.latents import best_pair
 from vaeopt.report.palette import INFEASIBLE, component_colour
 from vaeopt.report.pictures.canvas import GREY, INK, SMALL, Canvas
 from vaeopt.report.pictures.plane import Plane, spread
@@ -14,54 +14,13 @@ from vaeopt.report.pictures.words import LEGEND_PX, headed, legend, shares_of
 
 __all__ = [
     "HistogramInfo",
-    "chosen_plane",
     "draw_latents",
     "histogram_info",
-    "separation",
 ]
 
 _BINS = 40
 _BOX = (64, 52, 380, 316)  # left, top, width, height [px]
 _SIZE = (_BOX[0] + _BOX[2] + 20 + LEGEND_PX, _BOX[1] + _BOX[3] + 52)
-
-
-def separation(z: Floats, component: Ints) -> float:
-    """How far components lie apart, compared with their own width: tr(S_within^-1 S_between).
-
-    Args:
-        z: (n, d) points.
-        component: (n,) to which each belongs.
-
-    Returns:
-        0 where there is one component only; not changed by any linear map of the points.
-    """
-    total = np.atleast_2d(np.cov(z, rowvar=False, bias=True))
-    within = np.zeros_like(total)
-    for k in np.unique(component):
-        own = z[component == k]
-        within += len(own) / len(z) * np.atleast_2d(np.cov(own, rowvar=False, bias=True))
-    # Components of one point each have no width.
-    within += 1e-9 * np.trace(total) * np.eye(len(total)) + np.finfo(float).tiny
-    return float(np.trace(np.linalg.solve(within, total - within)))
-
-
-def chosen_plane(run: WorkflowRun) -> tuple[int, int]:
-    """The two latents that tell the components best apart, in ascending order.
-
-    Where there are no two components, those that carry the most information. One latent alone
-    stands for both.
-    """
-    d = run.latents.latent_dim
-    if d <= 2:
-        return 0, d - 1
-    kept = run.mixture.kept & (run.mixture.component >= 0)
-    component = run.mixture.component[kept]
-    if len(np.unique(component)) < 2:
-        first, second = np.argsort(-run.diagnostics.information_nats, kind="stable")[:2]
-        return int(min(first, second)), int(max(first, second))
-    z = run.latents.z_mean[kept]
-    pairs = list(itertools.combinations(range(d), 2))
-    return max(pairs, key=lambda pair: separation(z[:, pair], component))
 
 
 class HistogramInfo(NamedTuple):
@@ -114,7 +73,7 @@ def draw_latents(run: WorkflowRun) -> Canvas:
         _histogram(canvas, histogram_info(run))
         title = "The latent, by component"
     else:
-        first, second = chosen_plane(run)
+        first, second = best_pair(run)
         _scatter(canvas, latents_info(run, first, second))
         title = "Latents"
         if d > 2:

@@ -7,9 +7,9 @@ import numpy as np
 
 from vaeopt.core.types import Floats, Ints, WorkflowRun
 from vaeopt.kernels.mixture import reference as mixtures
+from vaeopt.report.figures.latents import best_pair
 from vaeopt.report.palette import component_colour
 from vaeopt.report.pictures.canvas import GREY, SMALL, Canvas, greys, scaled
-from vaeopt.report.pictures.latents import chosen_plane
 from vaeopt.report.pictures.plane import number
 from vaeopt.report.pictures.words import LEGEND_PX, headed, legend, shares_of
 from vaeopt.stages.vae import decode
@@ -48,7 +48,7 @@ def manifold_info(run: WorkflowRun) -> ManifoldInfo:
     """
     kept = run.mixture.kept
     z = run.latents.z_mean[kept] if kept.any() else run.latents.z_mean
-    first, second = chosen_plane(run)
+    first, second = best_pair(run)
     alone = first == second
     n = int(np.clip(_DECODED_PIXELS**0.5 / run.vae.window_px, _LEAST, _MOST))
     x = _values(z[:, first], _ALONE if alone else n)

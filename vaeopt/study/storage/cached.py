@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import PoolProxiedConnection
 
+from vaeopt.study.storage.exclusive import exclusive
 from vaeopt.study.storage.relational import Relational
 from vaeopt.study.storage.rows import local, stored_distribution
 
@@ -43,8 +44,8 @@ class CachedStorage(_CachedStorage):
         self._lock: Any = threading.RLock()
         # By connection and study: what was in the database when the trials were last up to date.
         self._seen: dict[tuple[object, int], int] = {}
-        # Trials that were written to since the last commit: id -> whether they were made since.
-        self._written: dict[int, bool] = {}
+        # Trials that were written to since the last commit, and whether they were made since.
+        self._written: dict[tuple[int, int, int], bool] = {}
         # By study and states: trials in their order.
         self._lists: dict[int, dict[tuple[TrialState, ...] | None, list[FrozenTrial]]] = {}
         self._together = False
@@ -86,10 +87,12 @@ class CachedStorage(_CachedStorage):
                 return super().get_trial(trial_id)
             study_id, number = place
             trial = self._studies[study_id].trials.get(number)
-            if trial is None or not trial.state.is_finished() or trial_id in self._written:
+            if trial is None or not trial.state.is_finished():
                 self._read_trials_from_remote_storage(study_id)
-                trial = self._studies[study_id].trials[number]
-        return trial if trial.state.is_finished() else _copied(trial)
+                trial = self._studies[study_id].trials.get(number)
+        if trial is None:  # it was undone
+            return super().get_trial(trial_id)
+        return trial if trial.state.is_finished() else _given(trial)
 
     def _read_trials_from_remote_storage(self, study_id: int) -> None:
         with self._lock:
@@ -106,13 +109,11 @@ class CachedStorage(_CachedStorage):
         """A connection of the pool, and a number that changes when another one writes."""
         if not self._together:
             # Without a session, which takes ten times as long and is asked for some twenty times.
-            connection = self._backend.engine.raw_connection()
             try:
-                return _version_of(connection)
+                with closing(self._backend.engine.raw_connection()) as connection:
+                    return _version_of(connection)
             except sqlite3.Error:
                 pass  # said again below, as a storage says it
-            finally:
-                connection.close()
         with _create_scoped_session(self._backend.scoped_session) as session:
             return _version_of(session.connection().connection)
 
@@ -132,9 +133,9 @@ class CachedStorage(_CachedStorage):
         with self._noting() as noted:
             trial_id = super().create_new_trial(study_id, template_trial)
             if noted:
-                self._written[trial_id] = True
-                self._lists.pop(study_id, None)
                 _, number = self._trial_id_to_study_id_and_number[trial_id]
+                self._written[trial_id, study_id, number] = True
+                self._lists.pop(study_id, None)
                 trials = self._studies[study_id].trials
                 trials[number] = _as_stored(trials[number])
             return trial_id
@@ -163,14 +164,16 @@ class CachedStorage(_CachedStorage):
     ) -> bool:
         """Optuna's."""
         now = datetime.now()
-        with self._noting() as noted:
+        # A claim takes the lock of all processes: before that of all threads, as everybody does.
+        claim = exclusive(self._database) if state == TrialState.RUNNING else nullcontext()
+        with claim, self._noting() as noted:
             done = self._database.set_trial_state_values(trial_id, state, values, now=now)
             if noted and done:
 
                 def note(trial: FrozenTrial) -> None:
                     trial.state = state
-                    if values is not None:
-                        trial.values = [float(value) for value in values]
+                    if values:
+                        trial.values = [_number(value) for value in values]
                     if state == TrialState.RUNNING:
                         trial.datetime_start = _kept(now)
                     if state.is_finished():
@@ -188,7 +191,7 @@ class CachedStorage(_CachedStorage):
         with self._noting() as noted:
             super().set_trial_intermediate_value(trial_id, step, intermediate_value)
             if noted:
-                value = float(intermediate_value)
+                value = _number(intermediate_value)
                 self._note(trial_id, lambda trial: trial.intermediate_values.update({step: value}))
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
@@ -246,20 +249,23 @@ class CachedStorage(_CachedStorage):
             # Not in place: lists that were handed out stay as they are.
             trials[number] = _copied(trials[number])
             change(trials[number])
-            self._written.setdefault(trial_id, False)
+            self._written.setdefault((trial_id, study_id, number), False)
             self._lists.pop(study_id, None)
 
     def forget(self) -> None:
         """What was written since the last commit may not be there: read it again."""
-        for trial_id, made in self._written.items():
-            place = self._trial_id_to_study_id_and_number[trial_id]
-            study = self._studies[place[0]]
+        for (trial_id, study_id, number), made in self._written.items():
+            study = self._studies.get(study_id)
+            if study is None:  # deleted
+                continue
             study.unfinished_trial_ids.add(trial_id)
+            # Else whoever asks for one that was noted as finished would get what was undone.
+            study.trials.pop(number, None)
             if made:
-                study.trials.pop(place[1], None)
-                self._study_id_and_number_to_trial_id.pop(place, None)
-                self._trial_id_to_study_id_and_number.pop(trial_id)
-        self._written.clear()
+                self._study_id_and_number_to_trial_id.pop((study_id, number), None)
+                self._trial_id_to_study_id_and_number.pop(trial_id, None)
+        if not self._together:  # else all of it may still be undone
+            self._written.clear()
         self._seen.clear()
         self._lists.clear()
 
@@ -270,14 +276,14 @@ class CachedStorage(_CachedStorage):
             yield
             return
         with self._lock:
-            self._together = True
+            self._together, done = True, False
             try:
                 yield
-            except BaseException:
-                self.forget()
-                raise
+                done = True
             finally:
                 self._together = False
+                if not done:
+                    self.forget()
             self._written.clear()
 
 
@@ -298,6 +304,14 @@ def _copied(trial: FrozenTrial) -> FrozenTrial:
     return found
 
 
+def _given(trial: FrozenTrial) -> FrozenTrial:
+    """For others, who may also change what its attributes hold."""
+    found = _copied(trial)
+    found.user_attrs = copy.deepcopy(found.user_attrs)
+    found.system_attrs = copy.deepcopy(found.system_attrs)
+    return found
+
+
 def _as_stored(trial: FrozenTrial) -> FrozenTrial:
     """As the database would give it back: numbers and lists as JSON has them."""
     found = _copied(trial)
@@ -305,14 +319,22 @@ def _as_stored(trial: FrozenTrial) -> FrozenTrial:
         name: stored_distribution(distribution_to_json(kind))
         for name, kind in trial.distributions.items()
     }
-    found.params = {
-        name: kinds[name].to_external_repr(kinds[name].to_internal_repr(trial.params[name]))
-        for name in kinds
-    }
+    # By the kind that was given: its choices may be tuples, which come back as lists.
+    places = {n: kind.to_internal_repr(trial.params[n]) for n, kind in trial.distributions.items()}
+    found.params = {name: kinds[name].to_external_repr(places[name]) for name in kinds}
     found.distributions = kinds
+    if trial.values:
+        found.values = [_number(value) for value in trial.values]
+    steps = trial.intermediate_values.items()
+    found.intermediate_values = {step: _number(value) for step, value in steps}
     found.user_attrs = json.loads(json.dumps(trial.user_attrs))
     found.system_attrs = json.loads(json.dumps(trial.system_attrs))
     return found
+
+
+def _number(value: float) -> float:
+    """As SQLite gives it back, which knows no negative zero."""
+    return float(value) + 0.0
 
 
 def _kept(now: datetime) -> datetime | None:
