@@ -2,11 +2,10 @@
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io
+import psutil
 import pytest
 from choreographer.browsers.chromium import Chromium
 
@@ -14,7 +13,7 @@ import vaeopt as vo
 from tests.study.tiny import contents
 from vaeopt.cli import main
 from vaeopt.core.errors import StudyError
-from vaeopt.report.page import check_png, write_report
+from vaeopt.report.page import check_png, files, write_report
 from vaeopt.report.page.files import write_png, write_whole
 from vaeopt.report.panels import Panel
 from vaeopt.study.session import prepare
@@ -36,14 +35,13 @@ def test_csv_of_every_figure_stands_beside_the_page(finished_folder: Path, tmp_p
 def test_png_of_every_figure(
     finished_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, object] = {}
+    touches = "import json, pathlib, sys; [pathlib.Path(job['file']).write_text('drawn') "
+    touches += "for job in json.loads(pathlib.Path(sys.argv[1]).read_text())]"
+    monkeypatch.setattr(files, "_DRAWING", [sys.executable, "-c", touches])
     monkeypatch.setattr("vaeopt.report.page.page.check_png", lambda: None)
-    monkeypatch.setattr(plotly.io, "write_images", lambda **words: asked.update(words))
     study = vo.load_study(finished_folder)
     write_report(study, prepare(vo.open_study(finished_folder)), tmp_path, png=True)
-    files = asked["file"]
-    assert isinstance(files, list)
-    assert tmp_path / "figures" / "front.png" in files
+    assert (tmp_path / "figures" / "front.png").read_text() == "drawn"
     assert (tmp_path / "figures" / "grid.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -52,8 +50,7 @@ def test_a_png_is_drawn_by_a_browser(tmp_path: Path) -> None:
         check_png()
     except StudyError as error:
         pytest.skip(str(error))
-    figure = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]), {"height": 200})
-    write_png([Panel("dots", "", "", "", figure, pd.DataFrame())], tmp_path / "new")
+    write_png([dots()], tmp_path / "new")
     assert (tmp_path / "new" / "dots.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -76,14 +73,30 @@ def test_without_kaleido_or_a_browser_nothing_is_begun(
     assert contents(finished_copy) == before
 
 
-def test_a_browser_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(**words: object) -> None:
-        raise RuntimeError("it did\nnot start")
+def dots() -> Panel:
+    figure = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]), {"height": 200})
+    return Panel("dots", "", "", "", figure, pd.DataFrame())
 
-    monkeypatch.setattr(plotly.io, "write_images", fails)
-    panel = SimpleNamespace(name="a", figure=go.Figure())
-    with pytest.raises(StudyError, match="cannot be drawn: it did not start; see whether Chrome"):
-        write_png([panel], tmp_path)  # type: ignore[list-item]
+
+def test_a_browser_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = "raise RuntimeError('it did not start')"
+    monkeypatch.setattr(files, "_DRAWING", [sys.executable, "-c", fails])
+    with pytest.raises(StudyError, match="drawn: RuntimeError: it did not start; see whether Chr"):
+        write_png([dots()], tmp_path)
+
+
+def test_a_browser_that_is_silent_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = f"{[sys.executable, '-c', 'import time; time.sleep(600)']}"
+    waits = f"import subprocess; subprocess.Popen({browser}).wait()"
+    monkeypatch.setattr(files, "_DRAWING", [sys.executable, "-c", waits])
+    monkeypatch.setattr(files, "_START_S", 1.0)
+    monkeypatch.setattr(files, "_FIGURE_S", 1.0)
+    with pytest.raises(StudyError, match="the browser was silent for 2 s"):
+        write_png([dots()], tmp_path)
+    left = [p for p in psutil.process_iter(["cmdline"]) if "time.sleep(600)" in str(p.info)]
+    assert [p for p in left if p.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

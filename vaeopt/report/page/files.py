@@ -1,18 +1,27 @@
 """PNG and CSV of every figure, and files that appear whole or not at all."""
 
 import importlib.util
+import json
+import sys
+import tempfile
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
-import plotly.io
+import plotly.graph_objects as go
+import psutil
 
 from vaeopt.core.errors import StudyError
 from vaeopt.report.panels import Panel
 
 __all__ = ["check_png", "write_csv", "write_png", "write_whole"]
 
-_WIDTH_PX, _SCALE = 900, 2
+_WIDTH_PX, _HEIGHT_PX, _SCALE = 900, 500, 2
+_DRAWING = [sys.executable, "-m", "vaeopt.report.page.drawing"]
+# A browser on a busy machine takes seconds to start and less than one for a figure.
+_START_S, _FIGURE_S = 60.0, 10.0
 
 
 def check_png() -> None:
@@ -57,22 +66,48 @@ def write_csv(panels: Sequence[Panel], folder: Path) -> None:
 def write_png(panels: Sequence[Panel], folder: Path) -> None:
     """Every figure as ``NAME.png``, 1800 pixels wide.
 
+    A process of its own draws: one whose browser has died waits for ever.
+
     Raises:
-        StudyError: the browser does not start, or fails.
+        StudyError: the browser does not start, fails, or does not come to an end.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        plotly.io.write_images(
-            fig=[panel.figure for panel in panels],
-            file=[folder / f"{panel.name}.png" for panel in panels],
-            width=[panel.figure.layout.width or _WIDTH_PX for panel in panels],
-            height=[panel.figure.layout.height or 500 for panel in panels],
-            scale=_SCALE,
-        )
-    except (RuntimeError, OSError, ValueError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise StudyError(
-            f"the pictures cannot be drawn: {text}",
-            setting="--png",
-            remedy="see whether Chrome or Chromium starts here, or leave --png out",
-        ) from error
+    jobs = []
+    for panel in panels:
+        figure = go.Figure(panel.figure)
+        layout = figure.layout
+        layout.update(width=layout.width or _WIDTH_PX, height=layout.height or _HEIGHT_PX)
+        file = str(folder / f"{panel.name}.png")
+        jobs.append({"figure": figure.to_json(), "file": file, "scale": _SCALE})
+    patience_s = _START_S + _FIGURE_S * len(jobs)
+    with tempfile.TemporaryDirectory() as place:
+        list_of_jobs = Path(place, "jobs.json")
+        list_of_jobs.write_text(json.dumps(jobs), "utf-8")
+        command = [*_DRAWING, str(list_of_jobs)]
+        with Popen(command, stdout=DEVNULL, stderr=PIPE, text=True) as drawn:  # noqa: S603  # ours
+            try:
+                _, said = drawn.communicate(timeout=patience_s)
+            except TimeoutExpired as error:
+                raise _undrawn(f"the browser was silent for {patience_s:.0f} s") from error
+            finally:
+                _end(drawn)  # also after a Ctrl-C
+    if drawn.returncode != 0:
+        lines = said.strip().splitlines() or [f"exit status {drawn.returncode}"]
+        raise _undrawn(lines[-1][:200])
+
+
+def _end(process: "Popen[str]") -> None:
+    """The process and the browser that it has started."""
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    process.kill()
+
+
+def _undrawn(reason: str) -> StudyError:
+    return StudyError(
+        f"the pictures cannot be drawn: {reason}",
+        setting="--png",
+        remedy="see whether Chrome or Chromium starts here, or leave --png out",
+    )
