@@ -24,7 +24,7 @@ from vaeopt.study.fronts.pareto import best, feasible, finished, front, margin, 
 from vaeopt.study.optimize import optimize
 from vaeopt.study.processes.process import worker_name
 from vaeopt.study.results.access import metric_names
-from vaeopt.study.results.records import settings_of
+from vaeopt.study.results.records import FILES, settings_of
 from vaeopt.study.results.replay import Replay, replay
 from vaeopt.study.results.status import status_lines
 from vaeopt.study.session import prepare
@@ -202,6 +202,24 @@ def test_a_retry_repeats_too(tmp_path: Path) -> None:
     study = optimize(folder, n_trials=1)
     result = replay(study, prepare(open_study(folder)), pick(study, "1"))
     assert result.repeated == result.recorded
+
+
+def test_lost_files_are_made_again_as_they_were(
+    finished_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = vo.load_study(finished_copy)
+    lost = [finished_copy / "artefacts" / i for i in pick(study, "1").user_attrs[FILES].values()]
+    were = {path: path.read_bytes() for path in lost}
+    for path in lost:
+        path.unlink()
+    words = ["replay", str(finished_copy), "--trial", "1"]
+    assert main(words) == 0
+    assert not any(path.exists() for path in lost)  # only where it was asked for
+    assert main([*words, "--restore"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "trial 1 repeats, and its files are written again"
+    assert {path: path.read_bytes() for path in lost} == were
+    assert vo.load_trial(finished_copy, 1).latents.z_mean.shape[1] >= 1
 
 
 def test_differences_are_relative() -> None:

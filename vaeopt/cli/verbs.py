@@ -300,6 +300,7 @@ def replay(arguments: argparse.Namespace) -> int:
     from vaeopt.report.terminal import terminal
     from vaeopt.study.fronts.pareto import pick
     from vaeopt.study.guard import check_same
+    from vaeopt.study.results.records import keep_again
     from vaeopt.study.results.replay import replay
     from vaeopt.study.session import prepare
 
@@ -307,21 +308,24 @@ def replay(arguments: argparse.Namespace) -> int:
     session = prepare(file)
     check_same(study, session)
     with terminal() as progress:
-        result = replay(study, session, pick(study, arguments.trial), progress=progress)
+        trial = pick(study, arguments.trial)
+        result = replay(study, session, trial, progress=progress)
     different = result.differences(arguments.tolerance)
+    if arguments.restore and not different and result.run is not None:
+        keep_again(trial, result.run, session.artefacts)
     lines = [
         f"{name:<20} recorded {was:.9g}  repeated {result.repeated[name]:.9g}"
         for name, was in result.recorded.items()
     ]
     if not different:
-        lines.append(f"trial {result.number} repeats")
+        restored = ", and its files are written again" if arguments.restore else ""
+        lines.append(f"trial {result.number} repeats{restored}")
     document = {"study": study.study_name, "trial": result.number, "repeats": not different}
     document |= {"recorded": result.recorded, "repeated": result.repeated}
     answer(arguments, {**document, "different": different, "elsewhere": result.elsewhere}, lines)
     if different:
-        trial = f"trial {result.number} does not repeat: {', '.join(different)} differ"
         where = f"; recorded with {', '.join(result.elsewhere)}" if result.elsewhere else ""
-        complain(trial + where)
+        complain(f"trial {result.number} does not repeat: {', '.join(different)} differ{where}")
         return 1
     return 0
 

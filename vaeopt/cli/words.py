@@ -215,6 +215,9 @@ def parser() -> argparse.ArgumentParser:
         default=1e-6,
         help="relative difference that counts as equal (default: 1e-6)",
     )
+    sub.add_argument(
+        "--restore", action="store_true", help="write its files again if they are lost"
+    )
     machines(sub)
     storage(sub)
 

@@ -60,7 +60,7 @@ def header(
     if missing:
         notices.append(
             f"The files of {spans(missing)} are missing or damaged, so there are no pictures of "
-            "them. 'vaeopt replay' trains a trial again."
+            "them. 'vaeopt replay --restore' makes them again."
         )
     if lost:
         notices.append(f"The figures of the winner are left out: {lost}.")

@@ -96,6 +96,14 @@ class Artefacts:
         _sync(self.folder)
         return ids, shown
 
+    def put_back(self, files: Mapping[str, Path]) -> None:
+        """Move finished files here under the ids that they had."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for artifact_id, path in files.items():
+            _sync(path)
+            path.replace(self._path(artifact_id))
+        _sync(self.folder)
+
     @contextmanager
     def kept_if_told(self, told: Callable[[], bool]) -> Iterator[None]:
         """What was taken inside is removed if the block fails: no trial names it.

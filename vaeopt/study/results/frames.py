@@ -105,5 +105,5 @@ def _pixel_size_nm(trial: FrozenTrial, store: Artefacts) -> float | None:
     except (ArtifactNotFound, KeyError) as error:
         raise StudyError(
             f"file {MODEL} of trial {trial.number} is not in {store}",
-            remedy="put the artefacts back, or train the trial again with 'vaeopt replay'",
+            remedy="put the artefacts back, or make them again with 'vaeopt replay --restore'",
         ) from error

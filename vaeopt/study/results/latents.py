@@ -20,7 +20,7 @@ from vaeopt.workflow.artefacts import ARRAYS
 
 __all__ = ["StoredLatents", "read_latents"]
 
-_AGAIN = "put the artefacts back, or train the trial again with 'vaeopt replay'"
+_AGAIN = "put the artefacts back, or make them again with 'vaeopt replay --restore'"
 
 
 @dataclass(frozen=True, kw_only=True)

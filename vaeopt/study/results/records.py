@@ -6,7 +6,7 @@ import platform
 import tempfile
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ __all__ = [
     "environment",
     "environment_of",
     "ids_of",
+    "keep_again",
     "keep_files",
     "record_failure",
     "record_of",
@@ -98,6 +99,32 @@ def keep_files(
             drawn[-1].write_bytes(content)
         ids, shown = store.take(files, drawn)
         return KeptFiles(ids, sizes, shown)
+
+
+def keep_again(trial: FrozenTrial, run: WorkflowRun, store: Artefacts) -> None:
+    """Write the files of a finished trial, which were lost, from a run that repeats it.
+
+    Raises:
+        StudyError: the trial names none, or they would not be those that were.
+    """
+    ids, sizes = trial.user_attrs.get(FILES, {}), trial.user_attrs.get(_BYTES, {})
+    first = trial.user_attrs.get(_PRIMITIVES, {})
+    # All repeats but the time that it took, which stands in the files, too.
+    others = zip(run.replicates, first.get("replicates", []), strict=False)
+    again = replace(
+        run,
+        seconds=first.get("seconds", {}),
+        replicates=tuple(replace(one, seconds=was.get("seconds", {})) for one, was in others),
+    )
+    with store.unfinished() as folder:
+        files = {path.name: path for path in save_run(again, folder)}
+        found = {name: path.stat().st_size for name, path in files.items()}
+        if not ids or files.keys() != ids.keys() or {**found, **sizes} != found:
+            raise StudyError(
+                f"the files of trial {trial.number} cannot be made again: its record names others",
+                remedy="put the artefacts back",
+            )
+        store.put_back({ids[name]: path for name, path in files.items()})
 
 
 def attach(
@@ -238,7 +265,7 @@ def restore(trial: FrozenTrial, session: Session) -> WorkflowRun:
         return load_run(Path(folder), session.micrograph)
 
 
-_AGAIN = "put the artefacts back, or train the trial again with 'vaeopt replay'"
+_AGAIN = "put the artefacts back, or make them again with 'vaeopt replay --restore'"
 
 
 def _gone(trial: FrozenTrial, name: str, store: Artefacts) -> StudyError:

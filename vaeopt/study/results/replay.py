@@ -54,6 +54,8 @@ class Replay:
     repeated: dict[str, float]
     elsewhere: tuple[str, ...] = ()
     """what the environment of the record had that this one has not, e.g. ``torch 2.12.0``"""
+    run: WorkflowRun | None = None
+    """what came out this time"""
 
     def differences(self, tolerance: float) -> dict[str, float]:
         """Relative differences above ``tolerance``, by reward."""
@@ -82,4 +84,4 @@ def replay(
     recorded = dict(zip(names, own_values(trial), strict=True))
     was, now = environment_of(trial), environment(workflow)
     elsewhere = tuple(f"{k} {v}" for k, v in was.items() if k != "threads" and v != now.get(k))
-    return Replay(trial.number, recorded, rewards_of(workflow, run), elsewhere)
+    return Replay(trial.number, recorded, rewards_of(workflow, run), elsewhere, run)

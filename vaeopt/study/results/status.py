@@ -263,7 +263,7 @@ def lines_of(status: Status) -> list[str]:
     lines += [f"accepted  {line}" for line in status.accepted]
     if status.without_files:
         named = spans(status.without_files)
-        lines.append(f"files     missing or cut short: {named} (see 'vaeopt replay')")
+        lines.append(f"files     missing or cut short: {named} (see 'vaeopt replay --restore')")
     for one in status.failures:
         when = "" if one.ended is None else f" at {one.ended.replace('T', ' ')}"
         lines.append(f"failed    trial {one.trial}{when}: {one.type}: {one.message}"[:300])
