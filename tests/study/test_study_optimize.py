@@ -101,8 +101,10 @@ def test_progress_is_told_of_everything(tmp_path: Path) -> None:
     epochs = [(1, 2), (2, 2)]
     assert told == [
         ("started", "tiny", 2),
+        ("training", 0),
         *epochs,
         (0, "COMPLETE"),
+        ("training", 1),
         *epochs,
         (1, "COMPLETE"),
     ]
