@@ -33,6 +33,7 @@ def executed(source: Path, folder: Path, *, timeout_s: int = 3600) -> NotebookNo
         timeout_s: of one cell.
     """
     os.environ |= {"PLOTLY_RENDERER": "png", "PYTHONWARNINGS": "ignore:IProgress"}
+    os.environ["OMP_NUM_THREADS"] = "1"  # the text reads these numbers aloud; threads round others
     notebook = jupytext.read(source)
     NotebookClient(
         notebook, timeout=timeout_s, resources={"metadata": {"path": str(folder)}}
