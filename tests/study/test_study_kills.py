@@ -31,7 +31,7 @@ def test_a_study_that_is_killed_at_random_ends_as_one_that_was_not(tmp_path: Pat
 
 def test_processes_that_are_killed_beside_others_lose_and_repeat_nothing(tmp_path: Path) -> None:
     storm = Storm(np.random.default_rng(8))
-    study = write_study(tmp_path / "study", search=REAL, sampler=SAMPLERS["tpe"], n_trials=24)
+    study = write_study(tmp_path / "study", search=REAL, sampler=SAMPLERS["tpe"], n_trials=40)
     storm.strike_some(study, workers=4, longest_s=1.0, kills=12)
     assert storm.kills >= 6
     assert (storm.lost, storm.files_lost, storm.repeated, storm.unsound) == (0, 0, 0, 0)
