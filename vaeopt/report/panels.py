@@ -80,7 +80,8 @@ def _front(study: optuna.Study) -> list[Panel]:
             "The Pareto front",
             f"Every {'point' if count < 4 else 'line'} is a trial; no trial is better in all "
             "objectives than one of the front. "
-            f"The star is the compromise nearest to the ideal point. {what}",
+            f"{'The outlined diamond' if count == 3 else 'The star'} is the compromise, nearest to "
+            f"the ideal point. {what}",
             figures.draw_front(info),
             frame,
         )
