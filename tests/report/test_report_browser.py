@@ -69,11 +69,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 
 
 def opened(visit: Visit, page: Path, figure: str | None = None) -> Page:
-    """The page with all its figures, scrolled to one of them."""
+    """The page, scrolled to a figure that is drawn."""
     visit.page.emulate_media(reduced_motion="reduce")
     visit.page.goto(page.as_uri())
-    undrawn = visit.page.locator(".plot:not([data-drawn=yes])")
-    expect(undrawn).to_have_count(0)  # although nobody has scrolled
     if figure is not None:
         plot = visit.page.locator(f".plot[data-figure='{figure}']")
         plot.scroll_into_view_if_needed()
@@ -86,16 +84,6 @@ def place_of(page: Page, figure: str, number: int) -> tuple[float, float]:
     place: dict[str, Any] | None = page.evaluate(_PLACE_OF, [figure, number])
     assert place is not None, f"no point of trial {number}"
     return place["x"], place["y"]
-
-
-def rest_on(page: Page, figure: str, number: int) -> None:
-    """Rest on a point as a hand does, that is never still: a busy page may miss one movement."""
-    x, y = place_of(page, figure, number)
-    for step in range(120):
-        page.mouse.move(x + step % 2, y)
-        page.wait_for_timeout(500)
-        if page.locator("#card").is_visible():
-            return
 
 
 def check_picture(page: Page) -> None:
@@ -112,7 +100,7 @@ def test_a_point_of_the_front_shows_its_trial(
     page = opened(visit, two, "front")
     card = page.locator("#card")
     expect(card).to_be_hidden()
-    rest_on(page, "front", number)
+    page.mouse.move(*place_of(page, "front", number))
     expect(card).to_be_visible()
     expect(card.locator("h4")).to_have_text(f"Trial {number}")
     expect(card).to_contain_text("fvu_core")
@@ -128,8 +116,9 @@ def test_a_click_pins_the_card_and_leads_to_the_table(
     number = front(vo.load_study(finished_folder))[0].number
     page = opened(visit, two, "front")
     card = page.locator("#card")
-    rest_on(page, "front", number)
-    page.mouse.click(*place_of(page, "front", number))
+    x, y = place_of(page, "front", number)
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
     expect(card).to_have_class("pinned")
     page.mouse.move(5, 5)
     expect(card).to_be_visible()
@@ -224,8 +213,7 @@ def test_a_tap_on_a_phone_pins_the_card(visit: Visit, two: Path) -> None:
 
 
 def test_everything_is_drawn_for_the_printer(visit: Visit, two: Path) -> None:
-    visit.page.goto(two.as_uri())
-    page = visit.page
+    page = opened(visit, two)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".plot:not([data-drawn])").count() == 0
     assert page.locator(".plot").count() > 5

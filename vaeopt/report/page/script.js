@@ -139,7 +139,7 @@
 
   function draw(plot) {
     if (plot.dataset.drawn) return;
-    plot.dataset.drawn = "begun";
+    plot.dataset.drawn = "yes";
     const { data, layout } = read(`figure-${plot.dataset.figure}`);
     const linked = "trials" in plot.dataset;
     if (linked) {
@@ -153,7 +153,7 @@
     // The bar of buttons stands in the right margin, which a narrow page has no room for.
     const displayModeBar = plot.clientWidth < 600 ? false : "hover";
     const config = { responsive: true, displaylogo: false, scrollZoom: false, displayModeBar };
-    Plotly.newPlot(plot, data, layout, config).then(() => { plot.dataset.drawn = "yes"; });
+    Plotly.newPlot(plot, data, layout, config);
     if (!linked) return;
     let under = null; // trial of the point under the pointer
     plot.on("plotly_hover", (event) => {
@@ -183,13 +183,6 @@
     }
   }, { rootMargin: "900px" });
   plots.forEach((plot) => near.observe(plot));
-  // Those further down follow one by one while nothing else happens, so that who scrolls fast or
-  // takes a picture of the whole page finds them drawn.
-  const idle = window.requestIdleCallback || ((task) => setTimeout(task, 200));
-  idle(function rest() {
-    const plot = plots.find((one) => !one.dataset.drawn);
-    if (plot) { draw(plot); idle(rest); }
-  });
   addEventListener("beforeprint", () => plots.forEach(draw));
 
   /* ---- tables ---- */
