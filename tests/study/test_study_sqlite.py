@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.storages._rdb.storage import _VersionManager
 from optuna.trial import TrialState
 
 from tests.study.tiny import ONE, Direction, write_study
@@ -285,3 +287,40 @@ def test_tables_that_were_half_made_are_made_whole(tmp_path: Path) -> None:
             for statement in made[:count]:
                 db.execute(statement)
         assert len(optimize(folder).trials) == 1, f"killed behind {count} tables and indices"
+
+
+def test_tables_are_not_there_until_the_last_row_is(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, rewards=ONE, n_trials=1)
+    optimize(folder)
+    assert sqlite.holds_tables(folder / "tiny.db")
+    with closing(sqlite3.connect(folder / "tiny.db")) as db, db:
+        db.execute("DELETE FROM alembic_version")
+    assert not sqlite.holds_tables(folder / "tiny.db")
+
+
+def test_a_study_is_not_opened_while_another_one_still_makes_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = prepare(open_study(write_study(tmp_path, rewards=ONE)))
+    url = f"sqlite:///{tmp_path}/x.db"
+    fill = _VersionManager._set_alembic_revision
+    others: list[threading.Thread] = []
+    found: list[str] = []
+
+    def come() -> None:
+        found.append(create_or_load(session, url).study_name)
+
+    def slow(manager: Any, revision: str) -> None:
+        if others:
+            raise AssertionError("the last row was written by one who came later")
+        with closing(sqlite3.connect(tmp_path / "x.db")) as db:
+            db.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+        others.append(threading.Thread(target=come))
+        others[0].start()
+        others[0].join(1)
+        fill(manager, revision)
+
+    monkeypatch.setattr(_VersionManager, "_set_alembic_revision", slow)
+    assert create_or_load(session, url).study_name == "tiny"
+    others[0].join()
+    assert found == ["tiny"]

@@ -13,6 +13,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalStorage
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -97,7 +98,10 @@ def _holds_tables(url: URL, connect_args: dict[str, Any]) -> bool:
     """Whether Optuna has made its tables; asked of an empty database, it fails without a reason."""
     unpooled = sqlalchemy.pool.NullPool
     engine = sqlalchemy.create_engine(url, poolclass=unpooled, connect_args=connect_args)
-    return sqlalchemy.inspect(engine).has_table("alembic_version")
+    if not sqlalchemy.inspect(engine).has_table("alembic_version"):
+        return False
+    with engine.connect() as connection:  # filled after it is made, where tables are made at once
+        return connection.execute(text("SELECT 1 FROM alembic_version")).first() is not None
 
 
 # A server that vanishes without a word is noticed after a minute, on both sides.

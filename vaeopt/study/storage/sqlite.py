@@ -135,7 +135,9 @@ def holds_tables(path: Path) -> bool:
             setting=SETTING,
             remedy="choose another file",
         )
-    return "alembic_version" in tables  # the last one: without it a process was killed over them
+    # Written last: SQLite makes a table at once and fills it later. Without its row a process is
+    # still over the tables, or was killed over them; Optuna would fill it beside that process.
+    return "alembic_version" in tables and bool(_rows(path, "SELECT 1 FROM alembic_version"))
 
 
 def holds_study(path: Path, name: str) -> bool:
