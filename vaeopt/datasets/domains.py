@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from vaeopt.core.errors import DataError
 from vaeopt.core.seeds import derive
+from vaeopt.datasets.places import steep_places
 from vaeopt.datasets.rendered import AMBIGUOUS, RenderedScan
 
 __all__ = ["CLASS_NAMES", "LENGTHS_PX", "NAME", "SMALLEST_PX", "SYMMETRY", "render_domains"]
@@ -124,6 +125,8 @@ def render_domains(
         angle_rad=angle.astype(np.float32),
         symmetry=SYMMETRY,
         lengths_px=dict(LENGTHS_PX),
+        length_px=LENGTHS_PX["herringbone_band"],
+        yx_px=steep_places(pixels, sigma_px=1.5, spacing_px=6.0),
     )
 
 

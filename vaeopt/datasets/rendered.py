@@ -40,6 +40,34 @@ class RenderedScan:
     """order of the angle of each class: a turn by ``2 pi / order`` changes nothing"""
     lengths_px: Mapping[str, float]
     """characteristic lengths by name [px]"""
+    length_px: float
+    """edge of the window that shows one building block and little else [px]"""
+    yx_px: NDArray[np.float64]
+    """(n, 2) places to cut patches around: what a good detector would find"""
+    difficulty: str = "medium"
+    """name of the preset that it was rendered with"""
+
+    @property
+    def n_classes(self) -> int:
+        """Building blocks that are there to be told apart; 1 in a negative control."""
+        return len(self.class_names)
+
+    def classes_at(self, yx_px: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """True class at the nearest pixel of each place.
+
+        Args:
+            yx_px: (n, 2) places inside the image.
+
+        Returns:
+            (n,) index into ``class_names``, or ``AMBIGUOUS``.
+        """
+        row, column = np.rint(yx_px).astype(np.int64).T
+        return self.class_map[row, column].astype(np.int64)
+
+    def angles_at(self, yx_px: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """True angle at the nearest pixel of each place, (n,) [rad]; nan where ambiguous."""
+        row, column = np.rint(yx_px).astype(np.int64).T
+        return self.angle_rad[row, column].astype(np.float64)
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
@@ -54,5 +82,9 @@ class RenderedScan:
                     f"{name} must be (height, width) = {shape} {dtype.__name__}, "
                     f"got {plane.shape} {plane.dtype}"
                 )
+        if self.yx_px.ndim != 2 or self.yx_px.shape[1] != 2 or self.yx_px.dtype != np.float64:
+            raise ValueError(
+                f"yx_px must be (n, 2) float64, got {self.yx_px.shape} {self.yx_px.dtype}"
+            )
         if len(self.symmetry) != len(self.class_names):
             raise ValueError("one symmetry order per class name")
