@@ -62,12 +62,12 @@ class RenderedScan:
             (n,) index into ``class_names``, or ``AMBIGUOUS``.
         """
         row, column = np.rint(yx_px).astype(np.int64).T
-        return self.class_map[row, column].astype(np.int64)
+        return np.asarray(self.class_map[row, column], dtype=np.int64)
 
     def angles_at(self, yx_px: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """True angle at the nearest pixel of each place, (n,) [rad]; nan where ambiguous."""
         row, column = np.rint(yx_px).astype(np.int64).T
-        return self.angle_rad[row, column].astype(np.float64)
+        return np.asarray(self.angle_rad[row, column], dtype=np.float64)
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
