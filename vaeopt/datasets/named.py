@@ -3,9 +3,7 @@
 Where there is no network, ``VAEOPT_DATA_DIR`` names a folder that has the files already.
 """
 
-import hashlib
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +12,9 @@ from types import MappingProxyType
 
 from vaeopt.core.errors import DataError
 from vaeopt.core.settings import nearest
+from vaeopt.datasets.lookup import DATA_DIR_VARIABLE, PublishedFile, data_folder, find
 
 __all__ = ["DATA_DIR_VARIABLE", "NAMED_SCANS", "NamedScan", "fetch"]
-
-DATA_DIR_VARIABLE = "VAEOPT_DATA_DIR"
-"""environment variable: a folder to look in, and below, instead of the network"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,57 +76,16 @@ def fetch(name: str) -> Path:
     if name not in NAMED_SCANS:
         raise DataError(f"unknown scan {name!r}", remedy=nearest(name, NAMED_SCANS))
     scan = NAMED_SCANS[name]
-    folder = os.environ.get(DATA_DIR_VARIABLE)
-    return _find(scan, Path(folder)) if folder else _download(scan)
-
-
-def _find(scan: NamedScan, folder: Path) -> Path:
-    """The published file in ``folder`` or below it."""
-    if not folder.is_dir():
-        raise DataError(
-            f"{str(folder)!r} is not a folder",
-            setting=DATA_DIR_VARIABLE,
-            remedy=f"set it to a folder that has {scan.filename}, or unset it to download",
-        )
-    first: tuple[Path, str] | None = None
-    for path in _candidates(scan.filename, folder):
-        sha256 = _sha256(path)
-        if sha256 == scan.sha256:
-            return path
-        first = first or (path, sha256)
-    if first is None:
-        raise DataError(
-            f"no {scan.filename} in {str(folder)!r} or below",
-            setting=DATA_DIR_VARIABLE,
-            remedy=f"put the file of {scan.url} there, or unset the variable to download it",
-        )
-    raise DataError(
-        f"{str(first[0])!r} is not the file of {scan.name!r}: "
-        f"expected SHA-256 {scan.sha256}, got {first[1]}",
-        setting=DATA_DIR_VARIABLE,
-        remedy=f"replace it by the file of {scan.url}, or unset the variable to download it",
+    folder = data_folder()
+    if folder is None:
+        return _download(scan)
+    return find(
+        PublishedFile(scan.filename, scan.sha256),
+        folder,
+        of=scan.name,
+        source=f"the file of {scan.url}",
+        otherwise="unset the variable to download it",
     )
-
-
-def _candidates(filename: str, folder: Path) -> Iterator[Path]:
-    """Files of that name: the one directly in the folder first, as walking below may be slow."""
-    direct = folder / filename
-    if direct.is_file():
-        yield direct
-    for path in sorted(folder.rglob(filename)):
-        if path != direct and path.is_file():
-            yield path
-
-
-def _sha256(path: Path) -> str:
-    """Checksum of a file, in hexadecimal."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(
-            f"cannot read {str(path)!r}: {error.strerror}", setting=DATA_DIR_VARIABLE
-        ) from error
 
 
 def _download(scan: NamedScan) -> Path:
