@@ -156,8 +156,8 @@ _ENTRIES: dict[str, _Entry] = {
         original="data/AFM/PZT_thick0004.h5",
         period_px=9.5,  # stripes are 9 to 10 px apart
         limits=(
-            "few 180-degree walls, mostly on dark islands; other edges include the jumps between "
-            "blocks of scan lines, which are no walls"
+            "few 180-degree walls, most inside dark islands where the response is weak; other "
+            "edges include outlines of such islands and jumps between blocks of scan lines"
         ),
     ),
     "stripe-domain-walls": _pfm(

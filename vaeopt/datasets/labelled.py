@@ -34,7 +34,7 @@ def walls(arrays: Arrays, *, period_px: float | None) -> Labelled:
     amplitude = arrays["amplitude"].astype(np.float64)
     # A few pixels are more than twice as bright as the rest: without a limit they are the edges.
     clipped = np.clip(amplitude, *np.percentile(amplitude, [1, 99]))
-    yx_px = steep_places(clipped, sigma_px=2.0, spacing_px=5.0)
+    yx_px = steep_places(clipped, sigma_px=1.5, spacing_px=5.0)
     domains = polarity_domains(amplitude, arrays["phase_deg"])
     return Labelled(
         pixels=amplitude,

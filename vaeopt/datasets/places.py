@@ -1,4 +1,4 @@
-"""Places on a rendered image that a detector of edges would find."""
+"""Places on an image that a detector of edges would find."""
 
 from typing import Any
 
