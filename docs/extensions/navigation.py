@@ -24,6 +24,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "figures",
             "dashboard",
             "terminal",
+            "datasets",
         ),
     ),
     (
