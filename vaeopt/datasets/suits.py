@@ -45,7 +45,7 @@ def draw_suit(
         (box, box) in [0, 1]: the share of each pixel that is inside.
     """
     # Single precision: twice as fast, and much finer than the samples.
-    fine = np.float32((np.arange(box_px * SUBPIXELS) + 0.5) / SUBPIXELS - 0.5)
+    fine = (np.arange(box_px * SUBPIXELS, dtype=np.float32) + 0.5) / SUBPIXELS - 0.5
     row, column = fine[:, None] - float(centre_yx[0]), fine[None, :] - float(centre_yx[1])
     cos, sin = math.cos(angle_rad), math.sin(angle_rad)
     y = sin * column - cos * row
