@@ -264,7 +264,7 @@ def test_the_background_varies_as_the_preset_says_and_slowly() -> None:
             scan = render_cards(seed=seed, difficulty=name, cells=8, noise=0, blur_px=0)
             windows = crop(scan.pixels, scan.yx_px, CELL_PX)
             ground = np.concatenate([windows[:, 0], windows[:, -1]], axis=1)
-            grounds.append(ground - 1.5)
+            grounds.append(ground - 1)
             within.append(ground.std(axis=1).mean())
         spread = float(np.sqrt(np.mean(np.square(grounds))))
         assert spread == pytest.approx(PRESETS[name].background, rel=0.25)

@@ -70,16 +70,16 @@ class CardsPreset:
 
 
 _TURNED_LITTLE = CardsPreset(
-    rotation_deg=12, shear_deg=1, shift_px=2, noise=0.05, blur_px=0.7, background=0.05
+    rotation_deg=12, shear_deg=1, shift_px=2, noise=0.03, blur_px=0.7, background=0.02
 )
 _SHEARED = CardsPreset(
-    rotation_deg=12, shear_deg=20, shift_px=3, noise=0.10, blur_px=0.9, background=0.10
+    rotation_deg=12, shear_deg=20, shift_px=3, noise=0.05, blur_px=0.9, background=0.03
 )
 _TURNED = CardsPreset(
-    rotation_deg=120, shear_deg=1, shift_px=3, noise=0.10, blur_px=0.9, background=0.10
+    rotation_deg=120, shear_deg=1, shift_px=3, noise=0.05, blur_px=0.9, background=0.03
 )
 _TURNED_AND_SHEARED = CardsPreset(
-    rotation_deg=120, shear_deg=20, shift_px=4, noise=0.15, blur_px=1.1, background=0.15
+    rotation_deg=120, shear_deg=20, shift_px=4, noise=0.08, blur_px=1.1, background=0.05
 )
 
 PRESETS: Mapping[str, CardsPreset] = MappingProxyType(
@@ -223,7 +223,7 @@ def _measure(
     drawn: Plane, *, noise: float, blur_px: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """What an instrument reports: blurred, noisy, above a pedestal that keeps it positive."""
-    pedestal = 1.5  # 7 standard deviations of the hardest noise and background together
+    pedestal = 1.0  # 10 standard deviations of the hardest noise and background together
     blurred = ndimage.gaussian_filter(drawn, blur_px, mode="nearest")
     noisy = pedestal + blurred + noise * rng.standard_normal(drawn.shape)
     return np.asarray(np.maximum(noisy, 1e-3), dtype=np.float32)
