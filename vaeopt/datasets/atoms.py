@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from vaeopt.core.errors import DataError
 from vaeopt.core.settings import nearest
@@ -17,11 +18,15 @@ from vaeopt.core.settings import nearest
 __all__ = [
     "Columns",
     "Frame",
+    "Strain",
     "Waves",
     "as_found",
     "check_arguments",
     "expose",
     "lattice_sites",
+    "pixel_places",
+    "query",
+    "rotation",
     "wrapped",
 ]
 
@@ -88,6 +93,32 @@ class Waves:
         return np.asarray(slope @ self._wave_vector.T)
 
 
+class Strain:
+    """Smooth displacement of a lattice.
+
+    Args:
+        rng: draws the displacement.
+        strain: root mean square of a component of its gradient; what it looks like does not
+            depend on this.
+    """
+
+    def __init__(self, rng: np.random.Generator, strain: float) -> None:
+        self._waves = Waves(rng, 100.0), Waves(rng, 100.0)
+        self._scales_px = [strain / wave.slope_rms for wave in self._waves]
+
+    def displaced(self, yx_px: Values) -> Values:
+        """Where places (..., 2) of the unstrained lattice go [px]."""
+        moves = [s * wave(yx_px) for s, wave in zip(self._scales_px, self._waves, strict=True)]
+        return np.asarray(yx_px + np.stack(moves, axis=-1))
+
+    def turn(self, yx_px: Values) -> Values:
+        """By how much the lattice is turned at each place (..., 2) [rad]."""
+        down, right = (
+            s * wave.gradient(yx_px) for s, wave in zip(self._scales_px, self._waves, strict=True)
+        )
+        return np.asarray((down[..., 1] - right[..., 0]) / 2)
+
+
 def check_arguments(
     *,
     seed: int,
@@ -140,6 +171,38 @@ def lattice_sites(vectors_px: Values, *, centre_px: Values, reach_px: float) -> 
     return np.asarray(centre_px + away[np.hypot(*away.T) <= reach_px * (1 + 1e-9)])
 
 
+def pixel_places(size_px: int, *, step_px: int = 1, edge_px: int = 0) -> NDArray[np.float64]:
+    """Places (n, n, 2) of every ``step_px``-th pixel of a square frame and an edge round it.
+
+    >>> pixel_places(2)[1, 0].tolist(), pixel_places(4, step_px=2, edge_px=2)[0, 1].tolist()
+    ([1.0, 0.0], [-2.0, 0.0])
+    """
+    line = np.arange(-edge_px, size_px + edge_px, step_px, dtype=np.float64)
+    return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1)
+
+
+def query(
+    places_px: Values, yx_px: Values, *, n_near: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Distance to the nearest of the places (n, 2), and which it is, from every ``yx_px`` (..., 2).
+
+    Returns:
+        Two arrays (...), or (..., n_near) with more than one asked for.
+    """
+    distance, index = cKDTree(places_px).query(yx_px, k=n_near)
+    return np.asarray(distance, dtype=np.float64), np.asarray(index, dtype=np.int64)
+
+
+def rotation(angle_rad: float) -> Values:
+    """Matrix that turns rows (row, column) from the +column towards the +row axis.
+
+    >>> (np.array([0.0, 1.0]) @ rotation(np.pi / 2)).round(9).tolist()  # a column becomes a row
+    [1.0, 0.0]
+    """
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    return np.array([[cos, -sin], [sin, cos]])
+
+
 def wrapped(angle_rad: Values, symmetry: int) -> Values:
     """Into [0, 2 pi / symmetry), also after rounding to float32.
 
@@ -181,7 +244,7 @@ def expose(columns: Columns, size_px: int, frame: Frame, rng: np.random.Generato
     fresh = rng.standard_normal(size_px + 1)
     shift_px = frame.line_shift_px * (fresh[1:] + fresh[:-1]) / np.sqrt(2)
 
-    yx = np.stack(np.mgrid[:size_px, :size_px], axis=-1).astype(float)
+    yx = pixel_places(size_px)
     intensity = _drawn(columns, size_px, frame.probe_px, shift_px) * (1 + 0.08 * gain(yx))
     intensity += FLOOR * np.maximum(1 + 0.35 * floor(yx), 0.1)
     if np.isinf(frame.dose):
@@ -204,12 +267,10 @@ def _drawn(columns: Columns, size_px: int, sigma_px: float, shift_px: Values) ->
         - centre[:, 1][:, None, None]
         - shift_px[np.clip(row, 0, size_px - 1)][:, :, None]
     )
-    added = height[:, None, None] * np.exp(
-        -(down[:, :, None] ** 2 + right**2) / (2 * sigma_px**2)
-    )
+    added = height[:, None, None] * np.exp(-(down[:, :, None] ** 2 + right**2) / (2 * sigma_px**2))
     inside = ((row >= 0) & (row < size_px))[:, :, None] & ((column >= 0) & (column < size_px))[
         :, None, :
     ]
     place = (row[:, :, None] * size_px + column[:, None, :])[inside]
     drawn = np.bincount(place, weights=added[inside], minlength=size_px**2)
-    return drawn.reshape(size_px, size_px)
+    return np.asarray(drawn.reshape(size_px, size_px), dtype=np.float64)

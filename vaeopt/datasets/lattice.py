@@ -10,8 +10,8 @@ neighbours.
 difficulty motifs  dose  probe px line px  strain    vacancies
 ========== ======= ===== ======== ======== ========= ==========
 easy       2       100   1.7      0        0.005     0.5 %
-medium     3       12    2.1      0.25     0.015     2 %
-hard       3       4     2.5      0.4      0.03      4 %
+medium     3       20    2.1      0.25     0.015     2 %
+hard       3       8     2.5      0.4      0.03      4 %
 ========== ======= ===== ======== ======== ========= ==========
 
 ``dose`` is in electrons per pixel at a bright column, ``strain`` the root mean square of a
@@ -31,11 +31,14 @@ from vaeopt.core.seeds import derive
 from vaeopt.datasets.atoms import (
     Columns,
     Frame,
-    Waves,
+    Strain,
     as_found,
     check_arguments,
     expose,
     lattice_sites,
+    pixel_places,
+    query,
+    rotation,
     wrapped,
 )
 from vaeopt.datasets.rendered import AMBIGUOUS, RenderedScan
@@ -58,11 +61,11 @@ SYMMETRY = (4, 3, 2)
 
 LENGTHS_PX = MappingProxyType(
     {
-        "grain_diameter": 80.0,
+        "grain_diameter": 88.0,
         "lattice_constant": 12.0,  # of the square motif; the others have cells of the same area
         "first_shell": 8.5,  # from a bright column to its dim neighbours, at most
-        "boundary_margin": 7.0,
-        "vacancy_margin": 9.0,
+        "boundary_margin": 10.0,  # further than the first shell, also when strained
+        "vacancy_margin": 10.0,
     }
 )
 PIXEL_SIZE_NM = 0.39 / LENGTHS_PX["lattice_constant"]
@@ -96,13 +99,13 @@ PRESETS = MappingProxyType(
         ),
         "medium": Preset(
             n_motifs=3,
-            frame=Frame(dose=12, probe_px=2.1, line_shift_px=0.25),
+            frame=Frame(dose=20, probe_px=2.1, line_shift_px=0.25),
             strain=0.015,
             vacancies=0.02,
         ),
         "hard": Preset(
             n_motifs=3,
-            frame=Frame(dose=4, probe_px=2.5, line_shift_px=0.4),
+            frame=Frame(dose=8, probe_px=2.5, line_shift_px=0.4),
             strain=0.03,
             vacancies=0.04,
         ),
@@ -151,7 +154,7 @@ class _Grains:
 
 
 def render_lattice(
-    *, seed: int = 0, difficulty: str = "medium", size_px: int = 320, dose: float | None = None
+    *, seed: int = 0, difficulty: str = "medium", size_px: int = 352, dose: float | None = None
 ) -> RenderedScan:
     """Render one frame; the truth depends on ``seed``, ``size_px``, strain and vacancies only.
 
@@ -186,18 +189,18 @@ def render_lattice(
     preset = PRESETS[difficulty]
     frame = preset.frame if dose is None else replace(preset.frame, dose=dose)
     grains = _grains(size_px, preset.n_motifs, _rng(seed, "grains"))
-    down, right = (Waves(_rng(seed, "strain", axis), 100.0) for axis in (0, 1))
-    columns, bright, vacancies_px = _columns(
-        grains, size_px, (down, right), preset, _rng(seed, "columns")
+    strain = Strain(_rng(seed, "strain"), preset.strain)
+    columns, bright, missing_px = _columns(
+        grains, size_px, strain, preset.vacancies, _rng(seed, "columns")
     )
 
-    yx = np.stack(np.mgrid[:size_px, :size_px], axis=-1).astype(float)
+    yx = pixel_places(size_px)
     owner, margin_px = _owner(yx, grains.centres_px)
     clear = margin_px >= LENGTHS_PX["boundary_margin"]
-    if len(vacancies_px):
-        clear &= cKDTree(vacancies_px).query(yx)[0] > LENGTHS_PX["vacancy_margin"]
+    if len(missing_px):
+        clear &= query(missing_px, yx)[0] > LENGTHS_PX["vacancy_margin"]
     class_map = np.where(clear, grains.kind[owner], AMBIGUOUS).astype(np.int16)
-    angle = grains.angle_rad[owner] + _turn(yx, (down, right), preset.strain)
+    angle = grains.angle_rad[owner] + strain.turn(yx)
     angle_map = np.full(clear.shape, np.nan, dtype=np.float32)
     for kind in range(preset.n_motifs):
         here = class_map == kind
@@ -228,15 +231,15 @@ def _rng(seed: int, *key: int | str) -> np.random.Generator:
 def _grains(size_px: int, n_motifs: int, rng: np.random.Generator) -> _Grains:
     """Grains of nearly equal size, motifs of nearly equal area, orientations at random."""
     count = max(3 * n_motifs, round((size_px / LENGTHS_PX["grain_diameter"]) ** 2))
-    yx = np.stack(np.mgrid[:size_px:2, :size_px:2], axis=-1).reshape(-1, 2).astype(float)
+    yx = pixel_places(size_px, step_px=2).reshape(-1, 2)
     centres = rng.uniform(0, size_px, (count, 2))
     for _ in range(6):  # Lloyd's algorithm; until convergence they would be hexagons
-        owner = cKDTree(centres).query(yx)[1]
+        owner = query(centres, yx)[1]
         area = np.maximum(np.bincount(owner, minlength=count), 1)
         centres = np.stack(
             [np.bincount(owner, axis, minlength=count) / area for axis in yx.T], axis=1
         )
-    area = np.bincount(cKDTree(centres).query(yx)[1], minlength=count)
+    area = np.bincount(query(centres, yx)[1], minlength=count)
     kind = np.zeros(count, dtype=np.int64)
     given = rng.uniform(0, 1, n_motifs)  # whose turn it is first
     for grain in np.argsort(-area, kind="stable"):
@@ -248,7 +251,7 @@ def _grains(size_px: int, n_motifs: int, rng: np.random.Generator) -> _Grains:
 def _owner(yx_px: Values, centres_px: Values) -> tuple[Labels, Values]:
     """Grain (...) of every place (..., 2), and how far the nearest boundary is [px]."""
     n_near = min(6, len(centres_px))  # the nearest boundary belongs to one of the next centres
-    distance, near = cKDTree(centres_px).query(yx_px, k=n_near)
+    distance, near = query(centres_px, yx_px, n_near=n_near)
     apart = np.linalg.norm(centres_px[near[..., 1:]] - centres_px[near[..., :1]], axis=-1)
     margin = (distance[..., 1:] ** 2 - distance[..., :1] ** 2) / (2 * apart)
     return np.asarray(near[..., 0]), np.asarray(margin.min(axis=-1))
@@ -257,53 +260,37 @@ def _owner(yx_px: Values, centres_px: Values) -> tuple[Labels, Values]:
 def _columns(
     grains: _Grains,
     size_px: int,
-    waves: tuple[Waves, Waves],
-    preset: Preset,
+    strain: Strain,
+    vacancies: float,
     rng: np.random.Generator,
 ) -> tuple[Columns, Flags, Values]:
-    """All columns, which of them are bright, and where columns are missing (n, 2) [px]."""
-    reach = 1.5 * size_px
-    places, levels, owners = [], [], []
+    """All columns, which of them are bright, and where columns are missing (n, 2) [px].
+
+    Missing are vacancies, and what has no room at the boundary of a grain.
+    """
+    everywhere = pixel_places(size_px, step_px=8, edge_px=16)
+    reach = float(query(grains.centres_px, everywhere)[0].max()) + 30  # it will be displaced
+    places, heights, owners = [], [], []
     for grain, (kind, angle) in enumerate(zip(grains.kind, grains.angle_rad, strict=True)):
-        motif, turn = _MOTIFS[kind], _rotation(angle)
+        motif, turn = _MOTIFS[kind], rotation(angle)
         start = grains.centres_px[grain] + rng.uniform(0, 1, 2) @ motif.vectors_px
         sites = lattice_sites(motif.vectors_px @ turn, centre_px=start, reach_px=reach)
-        for offset, level in ((np.zeros(2), BRIGHT), (motif.dim_px @ turn, DIM)):
-            moved = _displaced(sites + offset, waves, preset.strain)
+        for offset, height in ((np.zeros(2), BRIGHT), (motif.dim_px @ turn, DIM)):
+            moved = strain.displaced(sites + offset)
             inside = ((moved > -12) & (moved < size_px + 11)).all(axis=1)
             moved = moved[inside]
             moved = moved[_owner(moved, grains.centres_px)[0] == grain]
             places.append(moved)
-            levels.append(np.full(len(moved), level))
+            heights.append(np.full(len(moved), height))
             owners.append(np.full(len(moved), grain))
-    yx, level, owner = np.concatenate(places), np.concatenate(levels), np.concatenate(owners)
+    yx, level, owner = np.concatenate(places), np.concatenate(heights), np.concatenate(owners)
 
     keep = np.ones(len(yx), dtype=bool)
-    for one, other in sorted(cKDTree(yx).query_pairs(5.5)):  # no room for both at a boundary
+    for one, other in sorted(cKDTree(yx).query_pairs(5.0)):  # no room for both at a boundary
         if keep[one] and keep[other] and owner[one] != owner[other]:
             keep[one if level[one] < level[other] else other] = False
-    yx, level = yx[keep], level[keep]
 
-    there = rng.uniform(size=len(yx)) >= preset.vacancies
-    height = level * (1 + 0.05 * rng.standard_normal(len(yx)))
-    columns = Columns(yx_px=yx[there], height=height[there])
+    there = keep & (rng.uniform(size=len(yx)) >= vacancies)
+    uneven = 1 + 0.05 * rng.standard_normal(len(yx))
+    columns = Columns(yx_px=yx[there], height=(level * uneven)[there])
     return columns, level[there] == BRIGHT, yx[~there]
-
-
-def _rotation(angle_rad: float) -> Values:
-    """Matrix that turns rows (row, column) from the +column towards the +row axis."""
-    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
-    return np.array([[cos, -sin], [sin, cos]])
-
-
-def _displaced(yx_px: Values, waves: tuple[Waves, Waves], strain: float) -> Values:
-    """Places (n, 2) of the strained lattice."""
-    return np.asarray(
-        yx_px + np.stack([strain / wave.slope_rms * wave(yx_px) for wave in waves], axis=-1)
-    )
-
-
-def _turn(yx_px: Values, waves: tuple[Waves, Waves], strain: float) -> Values:
-    """By how much the displacement turns the lattice at each place [rad]."""
-    down, right = (strain / wave.slope_rms * wave.gradient(yx_px) for wave in waves)
-    return np.asarray((down[..., 1] - right[..., 0]) / 2)
