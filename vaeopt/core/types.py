@@ -372,6 +372,9 @@ class WorkflowRun:
     """Bayesian mixture of the same latents; there only if a reward needs it"""
     recuts: Mapping[str, Recut] = field(default_factory=dict)
     """``rotation`` and ``jitter``; there only if a reward needs them (semantics 8.2)"""
+    alike: Ints | None = None
+    """(n_patches, k): key points whose windows look most like that of each one, however they are
+    turned, -1 where there are fewer; there only if a reward needs them (semantics 8.4)"""
     resampled: tuple[Mixture, ...] = ()
     """the mixture fitted again to other subsets of the kept points (semantics 4.5)"""
     replicates: tuple["WorkflowRun", ...] = ()

@@ -18,6 +18,7 @@ from vaeopt.core.types import (
 )
 from vaeopt.stages.latent_filter.base import LARGEST_MARGIN, log_margin
 from vaeopt.stages.rewards import Reward
+from vaeopt.workflow.alike import ALIKE, alike_of
 from vaeopt.workflow.cache import StageCache
 from vaeopt.workflow.early import HOPELESS_MARGIN
 from vaeopt.workflow.members import Filtered, filtered, timed, with_evidence, with_mixtures
@@ -62,7 +63,7 @@ def comparison_for(
 
 def scored(member: Filtered, run: WorkflowRun, cache: StageCache) -> WorkflowRun:
     """A member with its mixtures, and whatever else the rewards need."""
-    run = _with_recuts(run, member.needs, cache)
+    run = _with_views(run, member.needs, cache)
     return replace(run, collapse=_verdict(member.workflow, run, finite=member.finite))
 
 
@@ -131,7 +132,7 @@ def complete(
     fitted = with_evidence(
         [(workflow, member, seeds.replicate(m), needs) for m, member in enumerate(run.members)]
     )
-    members = [_with_recuts(member, needs, cache) for member in _whole(fitted)]
+    members = [_with_views(member, needs, cache) for member in _whole(fitted)]
     return replace(members[0], replicates=tuple(members[1:]))
 
 
@@ -172,12 +173,17 @@ def refit(
     return as_one(_scored_together(members, cache or StageCache()))
 
 
-def _with_recuts(run: WorkflowRun, needs: frozenset[str], cache: StageCache) -> WorkflowRun:
+def _with_views(run: WorkflowRun, needs: frozenset[str], cache: StageCache) -> WorkflowRun:
+    """The run with second cuts and look-alikes, as far as they are asked for."""
     seconds, recuts = dict(run.seconds), dict(run.recuts)
     for name in sorted(needs & POSES - recuts.keys()):
         with timed(seconds, name):
             recuts[name] = recut_of(run, name, cache)
-    return replace(run, recuts=recuts, seconds=seconds)
+    alike = run.alike
+    if ALIKE in needs and alike is None:
+        with timed(seconds, ALIKE):
+            alike = alike_of(run, cache)
+    return replace(run, recuts=recuts, alike=alike, seconds=seconds)
 
 
 def _verdict(workflow: Workflow, run: WorkflowRun, *, finite: bool) -> Collapse:

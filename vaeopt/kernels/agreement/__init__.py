@@ -2,6 +2,7 @@
 
 from vaeopt.kernels.agreement.poses import draw_angles, draw_shifts, has_room
 from vaeopt.kernels.agreement.reference import (
+    alike_kappa,
     circular_agreement,
     circular_resultant,
     equal_ring_pairs,
@@ -10,6 +11,7 @@ from vaeopt.kernels.agreement.reference import (
 )
 
 __all__ = [
+    "alike_kappa",
     "circular_agreement",
     "circular_resultant",
     "draw_angles",

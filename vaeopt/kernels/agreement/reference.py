@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 __all__ = [
+    "alike_kappa",
     "circular_agreement",
     "circular_resultant",
     "equal_ring_pairs",
@@ -99,6 +100,32 @@ def circular_resultant(
         theta_rad, np.float64
     )
     return float(np.abs(np.mean(np.exp(1j * order * difference))))
+
+
+def alike_kappa(labels: ArrayLike, alike: ArrayLike) -> float | None:
+    """Cohen's kappa of the labels of points that look alike (semantics 8.4).
+
+    Args:
+        labels: (n,) one label per point.
+        alike: (n, k) indices of the points that look most like each; -1 does not count.
+
+    Returns:
+        At most 1, all agree; 0 as many as by chance, and where all labels are equal. None without
+        any pair.
+
+    >>> alike_kappa([0, 0, 1, 1], [[1], [0], [3], [-1]])
+    1.0
+    """
+    values, others = np.asarray(labels), np.asarray(alike)
+    row, column = np.nonzero(others >= 0)
+    if len(row) == 0:
+        return None
+    counts = np.unique(values, return_counts=True)[1]
+    if len(counts) == 1:
+        return 0.0
+    observed = float(np.mean(values[row] == values[others[row, column]]))
+    expected = float(np.sum((counts / len(values)) ** 2))
+    return (observed - expected) / (1 - expected)
 
 
 def circular_agreement(phi_rad: ArrayLike, theta_rad: ArrayLike, *, order: int = 1) -> float:

@@ -1,0 +1,160 @@
+"""Descriptors of windows that do not change when a window is turned, and hardly when it is shifted.
+
+Two classical views of each window, joined:
+
+- *rings*: grey values on circles about the key point, and their Fourier coefficients F_m(r) over
+  the angle. A turn by phi multiplies F_m by exp(i m phi), so that |F_m(r)| stays, and so does
+  F_m(r) conj(F_m(r')) of neighbouring rings, which says how they are turned against each other.
+- *spectrum*: the amplitude spectrum of the window under a round taper, which a shift changes only
+  through what leaves and enters, on circles about zero frequency, with |F_m| over the angle again.
+
+Sources: Kondor, "Group theoretical methods in machine learning", Columbia University (2008), on
+invariants of turns; Ojansivu and Heikkila, ICISP (2008), on spectra as descriptors of texture.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+__all__ = ["describe", "most_alike"]
+
+Array = NDArray[np.floating[Any]]
+
+_SMOOTH_PX = 0.7  # a little less noise; finer detail than this is not resolved by the rings anyway
+_RINGS, _RING_ANGLES, _RING_ORDER = 6, 48, 8
+_BANDS, _BAND_ANGLES, _BAND_ORDER = 8, 32, 4
+_PASSED = 0.7  # of the Nyquist frequency: what lies above is mostly noise
+_BLOCK_PIXELS = 4_000_000
+
+
+def describe(pixels: ArrayLike, yx_px: ArrayLike, size_px: int, *, n_features: int = 12) -> Array:
+    """Descriptor of the round window about each place.
+
+    Features are standardised over the places, the two views get equal weight, and the first
+    principal components are returned: distances between descriptors are Euclidean.
+
+    Args:
+        pixels: (height, width) image.
+        yx_px: (n, 2) places, ``size_px`` / 2 or more from the border; mirrored beyond it.
+        size_px: diameter of the window [px], 3 or more.
+        n_features: most components.
+
+    Returns:
+        (n, at most n_features) float64; fewer where there are fewer places or features.
+
+    Raises:
+        ValueError: a window below 3 px.
+    """
+    image, places = np.asarray(pixels, np.float64), np.asarray(yx_px, np.float64).reshape(-1, 2)
+    if size_px < 3:
+        raise ValueError(f"size_px must be 3 or more, got {size_px}")
+    step = max(1, _BLOCK_PIXELS // max(size_px, 48) ** 2)
+    smooth = ndimage.gaussian_filter(image, _SMOOTH_PX)
+    blocks = [places[start : start + step] for start in range(0, len(places), step)]
+    if not blocks:
+        return np.zeros((0, 0))
+    rings = np.concatenate([_rings(smooth, block, size_px / 2) for block in blocks])
+    spectra = np.concatenate([_spectra(image, block, size_px) for block in blocks])
+    return _principal(np.hstack([_balanced(rings), _balanced(spectra)]), n_features)
+
+
+def most_alike(
+    descriptor: ArrayLike, yx_px: ArrayLike, k: int, *, apart_px: float = 0.0
+) -> NDArray[np.int64]:
+    """The ``k`` most similar places of each, among those that lie further away than ``apart_px``.
+
+    Windows that overlap look alike because they share pixels, which says nothing.
+
+    Args:
+        descriptor: (n, f), compared by Euclidean distance.
+        yx_px: (n, 2) places [px].
+        k: how many.
+        apart_px: places at this distance or closer do not count [px].
+
+    Returns:
+        (n, k) indices, the most similar first; -1 where there are not enough.
+
+    >>> most_alike([[0.0], [0.1], [5.0], [5.2]], [(0, 0), (0, 9), (9, 0), (9, 9)], 1).ravel()
+    array([1, 0, 3, 2])
+    """
+    features = np.asarray(descriptor, np.float64)
+    places = np.asarray(yx_px, np.float64).reshape(-1, 2)
+    n = len(places)
+    found = np.full((n, k), -1, dtype=np.int64)
+    if n == 0 or features.shape[1] == 0:
+        return found
+    tree, left, asked = cKDTree(features), np.arange(n), min(n, 4 * k + 1)
+    while len(left):  # nearly all are done at once; those among many close ones ask for more
+        order = np.asarray(tree.query(features[left], asked)[1]).reshape(len(left), asked)
+        distance = np.linalg.norm(places[order] - places[left][:, None], axis=2)
+        counts = (distance > apart_px) & (order != left[:, None])
+        rank = np.cumsum(counts, axis=1)
+        use = counts & (rank <= k)
+        row, column = np.nonzero(use)
+        found[left[row], rank[row, column] - 1] = order[row, column]
+        left = left[rank[:, -1] < k] if asked < n else left[:0]
+        asked = min(n, 4 * asked)
+    return found
+
+
+def _rings(image: Array, places: Array, radius_px: float) -> Array:
+    radius = (np.arange(_RINGS) + 0.5) / _RINGS * radius_px
+    angle = np.arange(_RING_ANGLES) * 2 * np.pi / _RING_ANGLES
+    row = places[:, 0, None, None] + radius[:, None] * np.sin(angle)
+    column = places[:, 1, None, None] + radius[:, None] * np.cos(angle)
+    grey = ndimage.map_coordinates(image, [row, column], order=1, mode="mirror")
+    wave = np.fft.rfft(grey, axis=2)[:, :, : _RING_ORDER + 1] / _RING_ANGLES
+    between = wave[:, :-1, 1:] * wave[:, 1:, 1:].conj()
+    between /= np.sqrt(np.abs(between) + 1e-12)  # in the unit of grey values, as the rest
+    views = (np.abs(wave), between.real, np.abs(between.imag))  # |imag|: mirror images are alike
+    return np.hstack([view.reshape(len(places), -1) for view in views])
+
+
+def _spectra(image: Array, places: Array, size_px: int) -> Array:
+    offset = np.arange(size_px) - (size_px - 1) / 2
+    row = places[:, 0, None, None] + offset[:, None] + np.zeros(size_px)
+    column = places[:, 1, None, None] + offset + np.zeros((size_px, 1))
+    grey = ndimage.map_coordinates(image, [row, column], order=1, mode="mirror")
+    from_centre = np.hypot(offset[:, None], offset) / (size_px / 2)
+    taper = np.cos(np.pi / 2 * np.minimum(from_centre, 1)) ** 2
+    mean = np.average(grey.reshape(len(places), -1), axis=1, weights=taper.ravel())
+    grey = grey - mean[:, None, None]
+    variance = np.average((grey**2).reshape(len(places), -1), axis=1, weights=taper.ravel())
+    padded = 32 * -(-size_px // 32)
+    spectrum = np.fft.fftshift(np.fft.fft2(grey * taper, s=(padded, padded)), axes=(1, 2))
+    strength = np.sqrt(np.abs(spectrum)).reshape(len(places), -1)
+    bands = (strength @ _bands_of(padded)).reshape(len(places), _BANDS, _BAND_ANGLES)
+    orders = np.abs(np.fft.rfft(bands, axis=2))[:, :, : _BAND_ORDER + 1] / _BAND_ANGLES
+    return np.column_stack([orders.reshape(len(places), -1), mean, np.sqrt(variance)])
+
+
+def _bands_of(padded: int) -> Array:
+    """(padded**2, bands * angles): values of a spectrum on circles, by bilinear interpolation."""
+    radius = (np.arange(_BANDS) + 0.7) / _BANDS * (padded / 2 * _PASSED)
+    angle = np.arange(_BAND_ANGLES) * np.pi / _BAND_ANGLES  # the other half is the same
+    row = (padded / 2 + radius[:, None] * np.sin(angle)).ravel()
+    column = (padded / 2 + radius[:, None] * np.cos(angle)).ravel()
+    weights = np.zeros((padded * padded, row.size))
+    top, left = np.floor(row).astype(int), np.floor(column).astype(int)
+    for down in (0, 1):
+        for right in (0, 1):
+            weight = np.abs(1 - down - (row - top)) * np.abs(1 - right - (column - left))
+            weights[(top + down) * padded + left + right, np.arange(row.size)] += weight
+    return weights
+
+
+def _balanced(features: Array) -> Array:
+    """Standardised, with a mean square of 1 per place in total; constants stay 0."""
+    centred = features - features.mean(axis=0)
+    spread = centred.std(axis=0)
+    scaled = centred / np.where(spread > 1e-9, spread, np.inf)
+    total = np.sqrt(np.mean(np.sum(scaled**2, axis=1)))
+    return np.asarray(scaled / total if total > 0 else scaled)
+
+
+def _principal(features: Array, most: int) -> Array:
+    u, s, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
+    return np.asarray(u[:, :most] * s[:most])
