@@ -84,7 +84,7 @@ def test_a_preset_keeps_the_contract(difficulty: str) -> None:
     assert (scan.name, scan.difficulty) == (NAME, difficulty)
     assert (scan.class_names, scan.symmetry) == (CLASS_NAMES, SYMMETRY)
     assert dict(scan.lengths_px) == dict(LENGTHS_PX)
-    assert scan.pixel_size_nm == pytest.approx(0.316 / 11)
+    assert scan.pixel_size_nm == pytest.approx(0.25 / 11)
     assert np.isfinite(scan.pixels).all()
     assert (scan.pixels > 0).all()
     assert set(np.unique(scan.class_map)) == {AMBIGUOUS, *range(4)}
@@ -155,8 +155,8 @@ def test_defects_take_all_three_directions_equally(clean: RenderedScan) -> None:
 
 
 def test_key_points_are_maxima_of_the_picture(clean: RenderedScan) -> None:
-    smooth = ndimage.gaussian_filter(clean.pixels.astype(float), 1.0)
-    peaks = np.argwhere(smooth == ndimage.maximum_filter(smooth, 5))
+    smooth = ndimage.gaussian_filter(clean.pixels.astype(float), 0.5)
+    peaks = np.argwhere(smooth == ndimage.maximum_filter(smooth, 3))
     away = cKDTree(peaks).query(clean.yx_px)[0]
     assert np.quantile(away, 0.99) < 2.0  # the peak is at a whole pixel, lines are shifted
 
