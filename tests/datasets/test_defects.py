@@ -65,13 +65,14 @@ def test_rendering_leaves_the_global_random_state_alone() -> None:
 
 
 def test_another_seed_gives_another_image_and_another_truth() -> None:
-    first, second = render_defects(seed=0), render_defects(seed=1)
+    first, second = render_defects(seed=0, size_px=240), render_defects(seed=1, size_px=240)
     assert not np.array_equal(first.pixels, second.pixels)
     assert not np.array_equal(first.class_map, second.class_map)
 
 
 def test_the_truth_does_not_depend_on_the_dose() -> None:
-    first, second = render_defects(seed=2), render_defects(seed=2, dose=3.0)
+    first = render_defects(seed=2, size_px=240)
+    second = render_defects(seed=2, size_px=240, dose=3.0)
     assert not np.array_equal(first.pixels, second.pixels)
     for name in ("class_map", "angle_rad", "yx_px"):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes()

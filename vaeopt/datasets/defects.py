@@ -136,7 +136,7 @@ def render_defects(
 ) -> RenderedScan:
     """Render one frame; the truth depends on ``seed``, ``size_px`` and strain only.
 
-    Key points are bright columns, found as well as maxima can be: one next to every defect, and
+    Key points are bright columns, found to within half a pixel: one next to every defect, and
     as many pristine ones as there are defects of a kind, so far apart that a window up to twice
     ``lengths_px["reach"] / sqrt(2)`` holds no other defect. Bright columns that are no key points
     have their class, too: a defect belongs to all three bright columns round it. The angle is that

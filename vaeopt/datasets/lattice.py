@@ -2,9 +2,8 @@
 
 All motifs have one dim column per bright one, equal heights and equal density: the square one has
 its dim columns in the middle of the cell, the honeycomb in every other hollow of a triangular
-lattice, the rectangular one in the middle of the long edge. So neither the brightness nor the
-number of columns tells them apart, only how they are arranged: a bright column has 4, 3 or 2 dim
-neighbours.
+lattice, the rectangular one in the middle of the long edge. Averaged over a cell they are equally
+bright; what tells them apart is how columns are arranged: a bright one has 4, 3 or 2 dim neighbours.
 
 ========== ====== ==== ======== ======= ========== ====== =========
 difficulty motifs dose probe px line px background strain vacancies
