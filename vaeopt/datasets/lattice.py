@@ -3,7 +3,7 @@
 All motifs have one dim column per bright one, equal heights and equal density: the square one has
 its dim columns in the middle of the cell, the honeycomb in every other hollow of a triangular
 lattice, the rectangular one in the middle of the long edge. Averaged over a cell they are equally
-bright; what tells them apart is how columns are arranged: a bright one has 4, 3 or 2 dim neighbours.
+bright; they differ in how columns are arranged: a bright one has 4, 3 or 2 dim neighbours.
 
 ========== ====== ==== ======== ======= ========== ====== =========
 difficulty motifs dose probe px line px background strain vacancies
@@ -15,8 +15,8 @@ hard       3      8    2.5      0.4     0.08       0.03   4 %
 
 ``dose`` is in electrons per pixel of intensity 1 (a bright column), ``line`` the shift of lines of
 the scan, ``background`` how uneven the frame is lit, ``strain`` the root mean square of a component
-of the displacement gradient, ``vacancies`` the share of columns that are missing. Easy
-frames hold the square and the honeycomb motif only.
+of the displacement gradient, ``vacancies`` the share of columns that are missing. Easy frames
+hold the square and the honeycomb motif only.
 """
 
 from dataclasses import dataclass, replace
