@@ -9,7 +9,7 @@ of rendered scans is one file and one line in :mod:`vaeopt.datasets.registry`.
 from vaeopt.datasets.derived import REFERENCES, reference
 from vaeopt.datasets.named import NAMED_SCANS, NamedScan, fetch
 from vaeopt.datasets.reference import ReferenceScan
-from vaeopt.datasets.registry import RENDERED, render
+from vaeopt.datasets.registry import RENDERED, difficulties, render
 from vaeopt.datasets.rendered import AMBIGUOUS, RenderedScan
 from vaeopt.datasets.table import write_keypoints
 
@@ -21,6 +21,7 @@ __all__ = [
     "NamedScan",
     "ReferenceScan",
     "RenderedScan",
+    "difficulties",
     "fetch",
     "reference",
     "render",
