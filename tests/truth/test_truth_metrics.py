@@ -65,6 +65,7 @@ def test_a_run_that_is_right_about_everything() -> None:
     truth = truth_of(run_on_columns(), scan())
     assert truth.ari_true_k == truth.ami_true_k == pytest.approx(1)
     assert truth.ari_chosen == truth.ami_chosen == pytest.approx(1)
+    assert truth.ari_own_true_k == pytest.approx(1)
     assert (truth.k_chosen, truth.k_error, truth.knn15) == (3, 0, 1.0)
     assert truth.angle_resultant == pytest.approx(1, abs=1e-6)
     assert truth.window_error == pytest.approx(1)
@@ -81,7 +82,14 @@ def test_ambiguous_points_do_not_count() -> None:
 
 def test_one_class_has_no_partition_to_compare_with() -> None:
     truth = truth_of(run_on_columns(), scan(n_classes=1))
-    assert truth.ari_true_k is truth.ami_true_k is truth.ari_chosen is truth.knn15 is None
+    assert (
+        truth.ari_true_k
+        is truth.ami_true_k
+        is truth.ari_chosen
+        is truth.ari_own_true_k
+        is truth.knn15
+        is None
+    )
     assert (truth.k_error, truth.says_structure) == (2, True)
     noise = replace(
         run_on_columns(),

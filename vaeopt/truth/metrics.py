@@ -12,7 +12,7 @@ from vaeopt.core.types import Floats, Ints, WorkflowRun
 from vaeopt.datasets import AMBIGUOUS, RenderedScan
 from vaeopt.kernels.agreement import circular_agreement
 from vaeopt.stages.rewards.gain import Gain
-from vaeopt.stages.rewards.partition import Agreement, agreement
+from vaeopt.stages.rewards.partition import Agreement, agreement, partition
 
 __all__ = [
     "Truth",
@@ -40,6 +40,8 @@ class Truth:
     """adjusted Rand index of a mixture with the true K and the classes; None for one class"""
     ami_true_k: float | None
     """adjusted mutual information of the same"""
+    ari_own_true_k: float | None
+    """adjusted Rand index of the run's own fit with the true K; None where its grid has none"""
     ari_chosen: float | None
     """adjusted Rand index of the run's own partition, at the K that it chose"""
     ami_chosen: float | None
@@ -74,11 +76,13 @@ def truth_of(run: WorkflowRun, scan: RenderedScan) -> Truth:
     best = run.mixture.best
     several = scan.n_classes > 1
     at_true_k = _scored(true_k_partition(z, scan.n_classes), classes) if several else None
+    own = partition(run, scan.n_classes) if several else None
     at_chosen = _scored(run.mixture.component, classes) if several and best is not None else None
     chosen = None if best is None else best.n_components
     return Truth(
         ari_true_k=at_true_k and at_true_k.ari,
         ami_true_k=at_true_k and at_true_k.ami,
+        ari_own_true_k=None if own is None else _scored(own, classes).ari,
         ari_chosen=at_chosen and at_chosen.ari,
         ami_chosen=at_chosen and at_chosen.ami,
         k_chosen=chosen,
