@@ -1,7 +1,5 @@
 """Laws of the rendered domain scan: the truth it carries is the truth of its pixels."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +10,7 @@ from scipy import ndimage
 from skimage import feature
 
 from vaeopt.core.errors import DataError
-from vaeopt.datasets import AMBIGUOUS, RENDERED, RenderedScan, render
+from vaeopt.datasets import AMBIGUOUS, RenderedScan
 from vaeopt.datasets.domains import (
     CLASS_NAMES,
     LENGTHS_PX,
@@ -255,29 +253,3 @@ def test_planes_that_do_not_fit_are_refused() -> None:
         replace(scan, angle_rad=scan.angle_rad.astype(np.float64))
     with pytest.raises(ValueError, match="one symmetry order"):
         replace(scan, symmetry=(1, 2))
-
-
-@pytest.mark.parametrize("name", RENDERED)
-def test_every_registered_scan_renders_under_its_name(name: str) -> None:
-    scan = render(name, seed=4)
-    assert scan.name == name
-    assert np.array_equal(scan.pixels, render(name, seed=4).pixels)
-    assert not np.array_equal(scan.pixels, render(name, seed=5).pixels)
-
-
-def test_render_takes_the_defaults_of_the_family() -> None:
-    assert np.array_equal(render(NAME, seed=2).pixels, render_domains(seed=2).pixels)
-
-
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(DataError, match="did you mean 'ferroelectric-domains'"):
-        render("ferroelectric-domain")
-
-
-def test_importing_the_package_imports_neither_the_renderer_nor_pooch() -> None:
-    code = (
-        "import sys, vaeopt.datasets\n"
-        "sys.exit(' '.join({'vaeopt.datasets.domains', 'pooch'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # noqa: S603
-    assert done.stderr.strip() == ""

@@ -54,9 +54,14 @@ class Micrograph:
     """of the scaled pixels and their shape: identifies what the study sees"""
     scaling: tuple[float, float]
     """raw values that were mapped to 0 and 1 (semantics 1.2)"""
+    yx_px: Floats | None = None
+    """float64 (n, 2) places that a rendered image brings along; None for any other image"""
 
     def __post_init__(self) -> None:
         _expect(self.pixels.ndim == 2, f"pixels must be (height, width), got {self.pixels.shape}")
+        if self.yx_px is not None:
+            n = len(self.yx_px)
+            _expect(self.yx_px.shape == (n, 2), f"yx_px must be (n, 2), got {self.yx_px.shape}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,7 +6,7 @@ one line in :mod:`vaeopt.datasets.registry`.
 """
 
 from vaeopt.datasets.named import NAMED_SCANS, NamedScan, fetch
-from vaeopt.datasets.registry import RENDERED, render
+from vaeopt.datasets.registry import RENDERED, difficulties, render
 from vaeopt.datasets.rendered import AMBIGUOUS, RenderedScan
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "RENDERED",
     "NamedScan",
     "RenderedScan",
+    "difficulties",
     "fetch",
     "render",
 ]

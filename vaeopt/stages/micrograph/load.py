@@ -2,13 +2,13 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from vaeopt import datasets
-from vaeopt.core.errors import DataError
+from vaeopt.core.errors import DataError, Mistake, SettingsError
 from vaeopt.core.settings import Settings, Tuple, nearest
 from vaeopt.core.types import Floats, Micrograph
 from vaeopt.stages.micrograph.readers import RawScan, read
@@ -27,6 +27,8 @@ class ImageSettings(Settings):
     """name of a rendered or a published image; give this or path"""
     seed: Annotated[int, Field(ge=0)] = 0
     """seed of a rendered data set"""
+    difficulty: str | None = None
+    """preset of a rendered data set; left out, it is medium"""
     channel: str | None = None
     """name of the channel; may be left out where there is only one"""
     clip_percentiles: Annotated[tuple[float, float], Tuple] = (1.0, 95.0)
@@ -49,6 +51,22 @@ class ImageSettings(Settings):
             raise ValueError(f"give either path or dataset (known data sets: {known})")
         return self
 
+    @model_validator(mode="after")
+    def _known_difficulty(self) -> "ImageSettings":
+        if self.difficulty is None:
+            return self
+        if self.dataset not in datasets.RENDERED:
+            if self.dataset is None or self.dataset in datasets.NAMED_SCANS:
+                text = "only rendered data sets have presets; leave it out"
+                raise SettingsError([Mistake(("difficulty",), text)])
+            return self  # an unknown name, which loading refuses
+        known = datasets.difficulties(self.dataset)
+        if self.difficulty not in known:
+            hint = nearest(self.difficulty, known)
+            text = f"{self.dataset!r} has no preset {self.difficulty!r}; {hint}"
+            raise SettingsError([Mistake(("difficulty",), text)])
+        return self
+
 
 def load(settings: ImageSettings, *, folder: Path) -> Micrograph:
     """Load and scale the image that the settings name.
@@ -61,9 +79,9 @@ def load(settings: ImageSettings, *, folder: Path) -> Micrograph:
         DataError: a missing or unreadable file, an unknown channel or data set, NaN or
             infinite pixels, a constant image.
     """
-    name, scan, preferred = _source(settings, folder)
-    channel = _pick_channel(scan, settings.channel or preferred)
-    raw = np.asarray(scan.channels[channel], dtype=np.float64)
+    source = _source(settings, folder)
+    channel = _pick_channel(source.scan, settings.channel or source.channel)
+    raw = np.asarray(source.scan.channels[channel], dtype=np.float64)
     _check(raw, channel)
     low, high = (float(v) for v in np.percentile(raw, settings.clip_percentiles))
     if not high > low:
@@ -77,26 +95,39 @@ def load(settings: ImageSettings, *, folder: Path) -> Micrograph:
     pixels.setflags(write=False)
     digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
     return Micrograph(
-        name=name,
+        name=source.name,
         pixels=pixels,
-        pixel_size_nm=settings.pixel_size_nm or scan.pixel_size_nm,
+        pixel_size_nm=settings.pixel_size_nm or source.scan.pixel_size_nm,
         sha256=digest.hexdigest(),
         scaling=(low, high),
+        yx_px=source.yx_px,
     )
 
 
-def _source(settings: ImageSettings, folder: Path) -> tuple[str, RawScan, str | None]:
-    """Name, channels and preferred channel of what the settings point at."""
+class _Source(NamedTuple):
+    """What the settings point at."""
+
+    name: str
+    scan: RawScan
+    channel: str | None = None
+    """that shows the building blocks, where that is known"""
+    yx_px: Floats | None = None
+    """places that come with it"""
+
+
+def _source(settings: ImageSettings, folder: Path) -> _Source:
     if settings.path is not None:
         path = folder / Path(settings.path).expanduser()
-        return path.stem, read(path), None
+        return _Source(path.stem, read(path))
     assert settings.dataset is not None  # one of the two is given: see ImageSettings
     if settings.dataset in datasets.RENDERED:
-        rendered = datasets.render(settings.dataset, seed=settings.seed)
+        rendered = datasets.render(
+            settings.dataset, seed=settings.seed, difficulty=settings.difficulty or "medium"
+        )
         scan = RawScan(
             channels={"amplitude": rendered.pixels}, pixel_size_nm=rendered.pixel_size_nm
         )
-        return rendered.name, scan, "amplitude"
+        return _Source(rendered.name, scan, "amplitude", rendered.yx_px)
     if settings.dataset not in datasets.NAMED_SCANS:
         known = [*datasets.RENDERED, *datasets.NAMED_SCANS]
         raise DataError(
@@ -104,7 +135,7 @@ def _source(settings: ImageSettings, folder: Path) -> tuple[str, RawScan, str | 
             setting="image.dataset",
         )
     named = datasets.NAMED_SCANS[settings.dataset]
-    return settings.dataset, read(datasets.fetch(settings.dataset)), named.channel
+    return _Source(settings.dataset, read(datasets.fetch(settings.dataset)), named.channel)
 
 
 def _pick_channel(scan: RawScan, wanted: str | None) -> str:
