@@ -6,10 +6,10 @@ of every training is kept beside what the truth says of it.
 
 from vaeopt.truth.bench import GridProgress, SilentGrid, rescore, rows_of, train
 from vaeopt.truth.file import Scene, TruthFile, TruthSettings, open_truth
+from vaeopt.truth.findings import Interval, Reference, RewardSummary, SceneSummary, Summary
 from vaeopt.truth.metrics import Truth, regret, truth_of
 from vaeopt.truth.results import summary_of
 from vaeopt.truth.rows import Row
-from vaeopt.truth.summary import Interval, Reference, RewardSummary, SceneSummary, Summary
 
 __all__ = [
     "GridProgress",

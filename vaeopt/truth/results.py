@@ -5,8 +5,9 @@ from vaeopt.truth.bench import rows_of
 from vaeopt.truth.columns import directions_of
 from vaeopt.truth.cube import Cube, cube_of
 from vaeopt.truth.file import TruthFile
+from vaeopt.truth.findings import Summary
 from vaeopt.truth.rows import Row
-from vaeopt.truth.summary import Summary, summarise
+from vaeopt.truth.summary import summarise
 
 __all__ = ["cubes_of", "summary_of"]
 
@@ -24,7 +25,10 @@ def summary_of(file: TruthFile, only: str | None = None) -> Summary:
     cubes = cubes_of(file, only)
     wanted = sum(_size(file, scene.family) for scene in file.scenes(only))
     done = sum(int(cube.trained.sum()) for cube in cubes)
-    return summarise(cubes, name=file.settings.name, missing=max(0, wanted - done))
+    settings = file.settings
+    asked = {reward.label for reward in settings.workflow.values} | {*settings.scores.rank_sums}
+    asked |= {f"{name}.{one.label}" for name, view in settings.views.items() for one in view.values}
+    return summarise(cubes, name=settings.name, missing=max(0, wanted - done), asked=asked)
 
 
 def cubes_of(file: TruthFile, only: str | None = None) -> list[Cube]:

@@ -1,131 +1,51 @@
 """What a benchmark says: how well every reward ranks, and what its picks cost (semantics 11.3)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaeopt.truth.cube import Cube
-from vaeopt.truth.judged import Judged, halves, judge, means, redrawn
+from vaeopt.truth.findings import Interval, RewardSummary, Summary
+from vaeopt.truth.judged import Judged, judge, means, redrawn
+from vaeopt.truth.references import (
+    chance,
+    fixed,
+    known,
+    mean_or_none,
+    oracle,
+    scene_summary,
+)
 
-__all__ = ["Interval", "Reference", "RewardSummary", "SceneSummary", "Summary", "summarise"]
+__all__ = ["summarise"]
 
 Reals = NDArray[np.float64]
 _REDRAWN, _RESAMPLED = 100, 1000
 _LEVEL = 95
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean over families, and where 95 % of its bootstrap values lie."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class RewardSummary:
-    """One column."""
-
-    name: str
-    rho: Interval
-    """Spearman with the ARI among healthy configurations; a scene without values counts as 0"""
-    regret: Interval
-    """ARI that its pick lacks; a scene without values counts as a pick at random"""
-    rho_by_family: Mapping[str, float | None]
-    """None where it has no value on any scene of the family"""
-    regret_by_family: Mapping[str, float]
-    rho_all: float
-    """the same as ``rho``, collapsed configurations included"""
-    regret_all: float
-    within: Mapping[str, Mapping[str, float | None]]
-    """by searched setting and value: rho among the configurations that share it"""
-    structure_at_pick: float | None
-    """share of negative controls where the trainings of its pick claim structure"""
-    auc_structure: float | None
-    """chance that its best value is higher on a scene with structure than on one without"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """What no reward can do without the truth, or any could without looking."""
-
-    name: str
-    rho: float | None
-    regret: float | None
-    regret_by_family: Mapping[str, float]
-    rho_by_family: Mapping[str, float]
-    what: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SceneSummary:
-    """One scene, without any reward."""
-
-    name: str
-    family: str
-    n_classes: int
-    configurations: int
-    trainings: int
-    collapsed: float
-    """share of the trainings"""
-    claims_structure: float | None
-    """share of the trainings whose mixture is better than one Gaussian"""
-    right_k: float | None
-    """share of the trainings that choose the true number of components"""
-    best_ari: float | None
-    """of a configuration, mean over its trainings"""
-    mean_ari: float | None
-    best: Mapping[str, Any] = field(default_factory=dict)
-    """that configuration"""
-    best_knn15: float | None = None
-    best_angle: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A whole benchmark."""
-
-    name: str
-    rewards: list[RewardSummary]
-    """the best first"""
-    references: list[Reference]
-    scenes: list[SceneSummary]
-    families: list[str]
-    """with more than one building block"""
-    controls: list[str]
-    """families with one"""
-    trainings: int
-    missing: int
-    """trainings of the grid that are not finished"""
-
-    def to_table(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-
-def summarise(cubes: Sequence[Cube], *, name: str, missing: int = 0) -> Summary:
+def summarise(
+    cubes: Sequence[Cube], *, name: str, missing: int = 0, asked: Collection[str] = ()
+) -> Summary:
     """Everything that is said of a benchmark.
 
     Args:
         cubes: of the scenes; those without a finished training are left out.
         name: of the benchmark.
         missing: trainings that are not finished.
+        asked: columns that the file names.
     """
     cubes = [cube for cube in cubes if cube.trained.any()]
     real = [cube for cube in cubes if cube.structured]
     controls = [cube for cube in cubes if not cube.structured]
     columns = cubes[0].columns if cubes else []
     families = list(dict.fromkeys(cube.scene.family for cube in real))
-    rewards = _rewards(real, controls, columns, families) if real else []
+    rewards = _rewards(real, controls, columns, families, asked) if real else []
     return Summary(
         name=name,
         rewards=sorted(rewards, key=lambda one: (-one.rho.mean, one.regret.mean)),
-        references=[_oracle(real), _fixed(real), _chance(real)] if real else [],
-        scenes=[_scene(cube) for cube in cubes],
+        references=[oracle(real), fixed(real), chance(real)] if real else [],
+        scenes=[scene_summary(cube) for cube in cubes],
         families=families,
         controls=list(dict.fromkeys(cube.scene.family for cube in controls)),
         trainings=sum(int(cube.trained.sum()) for cube in cubes),
@@ -134,7 +54,11 @@ def summarise(cubes: Sequence[Cube], *, name: str, missing: int = 0) -> Summary:
 
 
 def _rewards(
-    real: Sequence[Cube], controls: Sequence[Cube], columns: Sequence[str], families: Sequence[str]
+    real: Sequence[Cube],
+    controls: Sequence[Cube],
+    columns: Sequence[str],
+    families: Sequence[str],
+    asked: Collection[str],
 ) -> list[RewardSummary]:
     family = np.array([cube.scene.family for cube in real])
     healthy = [judge(means(c.goodness), means(c.ari), c.healthy) for c in real]
@@ -146,7 +70,7 @@ def _rewards(
     within = _within(real, family, families, len(columns))
     found = []
     for j, column in enumerate(columns):
-        by_family = {f: _mean_or_none(rho[family == f, j]) for f in families}
+        by_family = {f: mean_or_none(rho[family == f, j]) for f in families}
         found.append(
             RewardSummary(
                 name=column,
@@ -159,11 +83,12 @@ def _rewards(
                 ),
                 regret_all=float(_over(_stacked(everything, "regret"), family, families)[j]),
                 within={
-                    path: {value: _known(values[j]) for value, values in groups.items()}
+                    path: {value: known(values[j]) for value, values in groups.items()}
                     for path, groups in within.items()
                 },
                 structure_at_pick=_structure_at_pick(controls, j),
                 auc_structure=_auc(real, controls, j),
+                asked=column in asked,
             )
         )
     return found
@@ -272,112 +197,3 @@ def _best(cube: Cube, j: int) -> float | None:
     values = means(cube.goodness)[cube.healthy, j]
     values = values[np.isfinite(values)]
     return float(values.max()) if len(values) else None
-
-
-# ---- without any reward
-
-
-def _families_of(real: Sequence[Cube], values: Sequence[float]) -> dict[str, float]:
-    of: dict[str, list[float]] = {}
-    for cube, value in zip(real, values, strict=True):
-        if np.isfinite(value):
-            of.setdefault(cube.scene.family, []).append(value)
-    return {family: float(np.mean(mine)) for family, mine in of.items()}
-
-
-def _mean_of(table: Mapping[str, float]) -> float | None:
-    return float(np.mean(list(table.values()))) if table else None
-
-
-def _oracle(real: Sequence[Cube]) -> Reference:
-    """The truth itself, known of other trainings of the same configurations."""
-    rhos, regrets = [], []
-    for cube in real:
-        judged = [judge(one[:, None], other, cube.healthy) for one, other in halves(cube)]
-        rhos.append(float(np.mean([one.rho[0] for one in judged])) if judged else np.nan)
-        regrets.append(float(np.mean([one.regret[0] for one in judged])) if judged else np.nan)
-    rho, regret = _families_of(real, rhos), _families_of(real, regrets)
-    return Reference(
-        name="oracle",
-        rho=_mean_of(rho),
-        regret=_mean_of(regret),
-        rho_by_family=rho,
-        regret_by_family=regret,
-        what="the ARI of one half of the trainings, judged by the other half",
-    )
-
-
-def _chance(real: Sequence[Cube]) -> Reference:
-    regrets = []
-    for cube in real:
-        ari, healthy = means(cube.ari), cube.healthy
-        usual = float(ari[healthy].mean()) if healthy.any() else np.nan
-        regrets.append(float(np.nanmax(ari)) - usual)
-    regret = _families_of(real, regrets)
-    return Reference(
-        name="random pick",
-        rho=0.0,
-        regret=_mean_of(regret),
-        rho_by_family=dict.fromkeys(regret, 0.0),
-        regret_by_family=regret,
-        what="any healthy configuration",
-    )
-
-
-def _fixed(real: Sequence[Cube]) -> Reference:
-    """The configuration whose regret is least in the mean over the families."""
-    steps = min(len({p["patches.size_px"] for p in cube.params}) for cube in real)
-    tables: list[dict[str, float]] = []
-    for cube in real:
-        ari = means(cube.ari)
-        of: dict[str, list[float]] = {}
-        for place, value in zip(cube.places(steps), np.nanmax(ari) - ari, strict=True):
-            of.setdefault(place, []).append(float(value))
-        tables.append({place: float(np.mean(mine)) for place, mine in of.items()})
-    common = [place for place in tables[0] if all(place in table for table in tables)]
-    by_place = {p: _families_of(real, [table[p] for table in tables]) for p in common}
-    best = min(by_place, key=lambda p: _mean_of(by_place[p]) or 0.0, default=None)
-    regret = {} if best is None else by_place[best]
-    return Reference(
-        name="always the same",
-        rho=None,
-        regret=_mean_of(regret),
-        rho_by_family={},
-        regret_by_family=regret,
-        what=f"the one configuration that is best in hindsight: {best}",
-    )
-
-
-def _scene(cube: Cube) -> SceneSummary:
-    ari, trained = means(cube.ari), cube.trained
-    at = int(np.nanargmax(ari)) if np.isfinite(ari).any() else None
-    right = cube.truths.get("k_error", np.full(trained.shape, np.nan))
-    return SceneSummary(
-        name=cube.scene.name,
-        family=cube.scene.family,
-        n_classes=cube.n_classes,
-        configurations=len(cube.params),
-        trainings=int(trained.sum()),
-        collapsed=float(1 - cube.feasible[trained].mean()),
-        claims_structure=_mean_or_none(cube.truths.get("says_structure", ari)),
-        right_k=_mean_or_none(np.where(np.isfinite(right), right == 0, np.nan)),
-        best_ari=None if at is None else float(ari[at]),
-        mean_ari=_mean_or_none(ari),
-        best={} if at is None else cube.params[at],
-        best_knn15=_largest(cube, "knn15"),
-        best_angle=_largest(cube, "angle_resultant"),
-    )
-
-
-def _largest(cube: Cube, metric: str) -> float | None:
-    values = means(cube.truths[metric]) if metric in cube.truths else np.empty(0)
-    return _known(float(np.nanmax(values))) if np.isfinite(values).any() else None
-
-
-def _mean_or_none(values: Reals) -> float | None:
-    known = np.asarray(values)[np.isfinite(values)]
-    return float(known.mean()) if len(known) else None
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
