@@ -121,7 +121,11 @@ def test_T15_ari_at_the_chosen_k_is_that_of_the_test_vector() -> None:
             yx_px=np.array([(0, c) for c in (0, 1, 20, 21, 40, 41)], float), strength=np.ones(6)
         ),
         latents=replace(run.latents, z_mean=BLOBS[[0, 1, 100, 101, 200, 201]], codes={}),
-        mixture=replace(run.mixture, responsibilities=np.eye(3)[[0, 0, 1, 2, 2, 2]]),
+        mixture=replace(
+            run.mixture,
+            responsibilities=np.eye(3)[[0, 0, 1, 2, 2, 2]],
+            fit_index=np.arange(6),
+        ),
     )
     truth = truth_of(six, scan())
     assert truth.ari_chosen == pytest.approx(0.444444, abs=1e-6)

@@ -63,11 +63,11 @@ def check_columns(
     """What is wrong with the choice of columns."""
     mistakes = []
     low, high = scores.components
+    first, last = getattr(workflow.mixture, "components", (low, high))
     if not 2 <= low <= high:
         text = f"expected two rising numbers from 2, got [{low}, {high}]"
         mistakes.append(Mistake(("scores", "components"), text))
-    first, last = getattr(workflow.mixture, "components", (low, high))
-    if not first <= low <= high <= last:
+    elif not first <= low <= high <= last:
         text = f"[{low}, {high}] must lie within workflow.mixture.components [{first}, {last}]"
         mistakes.append(Mistake(("scores", "components"), text))
     for i, kind in enumerate(scores.without):

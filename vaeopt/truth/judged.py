@@ -61,8 +61,11 @@ def judge(values: Reals, ari: Reals, candidates: Flags) -> Judged:
     rho = spearman(values[allowed], ari[allowed])
     pick = np.full(m, -1)
     regrets = np.full(m, np.nan)
-    if allowed.any():
-        best, chance = float(np.nanmax(ari)), float(ari[allowed].mean())
+    finite = np.isfinite(ari)
+    if finite.any():
+        best = float(ari[finite].max())
+        # Where nothing may be picked, a study would have to take what it gets.
+        chance = float(ari[allowed if allowed.any() else finite].mean())
         for j in range(m):
             known = allowed & np.isfinite(values[:, j])
             if not known.any():

@@ -49,9 +49,8 @@ def chance(real: Sequence[Cube]) -> Reference:
     """What a pick without looking costs."""
     regrets = []
     for cube in real:
-        ari, healthy = means(cube.ari), cube.healthy
-        usual = float(ari[healthy].mean()) if healthy.any() else np.nan
-        regrets.append(float(np.nanmax(ari)) - usual)
+        blind = np.full((len(cube.params), 1), np.nan)
+        regrets.append(float(judge(blind, means(cube.ari), cube.healthy).regret[0]))
     regret = _families_of(real, regrets)
     return Reference(
         name="random pick",

@@ -119,8 +119,9 @@ def _bootstrap(
         drawn.append(
             [judge(means(cube.goodness, w), means(cube.ari, w), cube.healthy) for w in weights]
         )
-    rho = [np.nan_to_num(_stacked(one, "rho")) for one in drawn]
-    regrets = [_stacked(one, "regret") for one in drawn]
+    centre = [judge(means(cube.goodness), means(cube.ari), cube.healthy) for cube in real]
+    rho = [_moved(one, c, "rho") for one, c in zip(drawn, centre, strict=True)]
+    regrets = [_moved(one, c, "regret") for one, c in zip(drawn, centre, strict=True)]
     members = [np.flatnonzero(family == f) for f in families]
     totals = np.zeros((2, _RESAMPLED, rho[0].shape[1]))
     for b in range(_RESAMPLED):
@@ -130,7 +131,16 @@ def _bootstrap(
                 totals[0, b] += rho[scene][again] / len(mine)
                 totals[1, b] += regrets[scene][again] / len(mine)
     totals /= len(families)
-    return totals[0], totals[1]
+    return np.clip(totals[0], -1, 1), np.maximum(totals[1], 0)
+
+
+def _moved(drawn: Sequence[Judged], centre: Judged, what: str) -> Reals:
+    """Redrawn values (r, m) moved so that their mean is the value of all trainings.
+
+    Means over trainings that were drawn twice are noisier, so every rho would be too low by itself.
+    """
+    values = np.nan_to_num(_stacked(drawn, what))
+    return np.asarray(values - values.mean(axis=0) + np.nan_to_num(getattr(centre, what)))
 
 
 def _interval(mean: float, values: Reals) -> Interval:

@@ -100,7 +100,7 @@ def _named(group: Sequence[RewardSummary]) -> str:
 
 def _table(rows: Sequence[Sequence[float | None]], columns: int) -> Floats:
     values = [[np.nan if v is None else v for v in row] for row in rows]
-    return np.asarray(values, np.float64).reshape(-1, columns)
+    return np.asarray(values, np.float64).reshape(len(rows), columns)
 
 
 def truth_frame(info: TruthInfo) -> pd.DataFrame:
