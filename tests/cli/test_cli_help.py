@@ -26,6 +26,7 @@ VERBS = [
     "copy",
     "dashboard",
     "proxy",
+    "truth",
     "kinds",
 ]
 
@@ -50,7 +51,7 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
     assert text.startswith(f"usage: vaeopt {verb} ")
     description = text.split("\n\n")[1]
     assert len(description.split()) >= 4
-    assert ("STUDY" in text) == (verb not in ("new", "kinds"))
+    assert ("STUDY" in text) == (verb not in ("new", "truth", "kinds"))
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vaeopt import __version__
-from vaeopt.cli import verbs
+from vaeopt.cli import truth, verbs
 from vaeopt.core.secrets import masked
 
 __all__ = ["parser"]
@@ -252,6 +252,32 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--port", metavar="PORT", type=_port, default=13000)
     sub.add_argument("--host", metavar="HOST", default="127.0.0.1")
     storage(sub)
+
+    sub = verb(
+        "truth", truth.truth, "which reward picks what is right, on rendered scans", study=False
+    )
+    sub.add_argument("folder", metavar="FOLDER", type=Path, help="a folder with truth.toml")
+    sub.add_argument(
+        "--workers",
+        metavar="N",
+        type=_positive,
+        default=1,
+        help="processes that share the trainings (default: 1)",
+    )
+    sub.add_argument("--only", metavar="FAMILY", help="train on the scans of one family only")
+    what = sub.add_mutually_exclusive_group()
+    what.add_argument(
+        "--keep", action="store_true", help="keep latents, so that they can be rescored"
+    )
+    what.add_argument(
+        "--rescore", action="store_true", help="score latents that were kept anew; train nothing"
+    )
+    what.add_argument(
+        "--summary", action="store_true", help="table and figure of what there is; train nothing"
+    )
+    sub.add_argument("--png", action="store_true", help="also truth.png and truth.svg (kaleido)")
+    sub.add_argument("--quiet", action="store_true", help="show no progress")
+    machines(sub)
 
     sub = verb(
         "kinds", verbs.kinds, "plug-ins with their settings, defaults and units", study=False

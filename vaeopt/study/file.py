@@ -25,7 +25,15 @@ from vaeopt.study.asking.samplers import Sampler, Tpe
 from vaeopt.study.space import SearchEntry, SearchSpace, flatten
 from vaeopt.workflow import Workflow
 
-__all__ = ["OptunaSettings", "StudyFile", "StudySettings", "open_study", "parse_assignment"]
+__all__ = [
+    "OptunaSettings",
+    "StudyFile",
+    "StudySettings",
+    "load_plugins",
+    "open_study",
+    "parse_assignment",
+    "read_table",
+]
 
 STUDY_TOML = "study.toml"
 _SOURCE = "__vaeopt_source__"
@@ -172,10 +180,10 @@ def open_study(
             raise StudyError("overrides need a study file", remedy="change the settings themselves")
         return StudyFile(study, Path(folder or "."))
     path = _find(Path(study))
-    table = _read(path)
+    table = read_table(path)
     for assignment in overrides:
         _assign(table, assignment)
-    _load_plugins(table.get("plugins", ()), path.parent)
+    load_plugins(table.get("plugins", ()), path.parent)
     return StudyFile(StudySettings(**table), path.parent, None if overrides else path)
 
 
@@ -196,7 +204,12 @@ def _find(path: Path) -> Path:
     return path
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_table(path: Path) -> dict[str, Any]:
+    """The table in a TOML file.
+
+    Raises:
+        StudyError: not TOML, or not to be read.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
@@ -239,8 +252,17 @@ def _assign(table: dict[str, Any], assignment: str) -> None:
     table[parts[-1]] = value
 
 
-def _load_plugins(names: object, folder: Path) -> None:
-    """Execute the user's plug-in files; declaring a class registers its kind."""
+def load_plugins(names: object, folder: Path) -> None:
+    """Execute the user's plug-in files; declaring a class registers its kind.
+
+    Args:
+        names: as the file has them; something else than file names is left to the settings.
+        folder: where they stand.
+
+    Raises:
+        StudyError: a file that does not exist or fails.
+        SettingsError: a kind that is declared twice.
+    """
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         return  # the settings will say what is wrong with it
     for name in names:

@@ -14,7 +14,15 @@ from vaeopt.study.attributes import ACCEPTED, IDENTITY
 from vaeopt.study.session import Session, what_counts
 from vaeopt.workflow import Workflow
 
-__all__ = ["accepted_lines", "accepted_names", "check_acceptable", "check_same", "refuse_changes"]
+__all__ = [
+    "Difference",
+    "accepted_lines",
+    "accepted_names",
+    "check_acceptable",
+    "check_same",
+    "refuse_changes",
+    "unequal",
+]
 
 # By the name that accepts them: parts of the identity that leave values comparable.
 _ACCEPTABLE = {
@@ -26,13 +34,16 @@ _STEERING = ("duplicates", "sampler")  # what is asked for next, not what it is 
 _OPTION = "--accept"
 
 
-class _Difference(NamedTuple):
+class Difference(NamedTuple):
+    """One thing that is not as it was."""
+
     path: str
     was: Any
     now: Any
 
     @property
     def accepted_by(self) -> str | None:
+        """The name that lets it through, if any does."""
         top = self.path.split(".")[0]
         return next((name for name, parts in _ACCEPTABLE.items() if top in parts), None)
 
@@ -101,7 +112,7 @@ def check_acceptable(name: str) -> None:
     )
 
 
-def _changed(study: optuna.Study, found: Sequence[_Difference], asks: bool) -> ChangedError:
+def _changed(study: optuna.Study, found: Sequence[Difference], asks: bool) -> ChangedError:
     names = {one.accepted_by for one in found}
     remedy = "give the changed study a new name, or put the settings back"
     if asks and None not in names:
@@ -138,19 +149,19 @@ def accepted_lines(study: optuna.Study) -> list[str]:
     """What was accepted, one line each."""
     return [
         f"{note['name']} changed from trial {note['from_trial']} on: "
-        + "; ".join(f"{one.path} {one}" for one in _unequal(note["was"], note["is"]))
+        + "; ".join(f"{one.path} {one}" for one in unequal(note["was"], note["is"]))
         for note in study.user_attrs.get(ACCEPTED, ())
     ]
 
 
-def _differences(study: optuna.Study, session: Session) -> list[_Difference]:
+def _differences(study: optuna.Study, session: Session) -> list[Difference]:
     now = session.identity()
-    found = _unequal(_in_todays_words(study.user_attrs[IDENTITY], session), now)
+    found = unequal(_in_todays_words(study.user_attrs[IDENTITY], session), now)
     if any(one.path == "seed" for one in found):  # says the same twice
         found = [one for one in found if one.path != "comparison.seed"]
     was, aims = [d.name.lower() for d in study.directions], session.file.settings.directions
     if was != aims:
-        found.append(_Difference("directions of the rewards", ", ".join(was), ", ".join(aims)))
+        found.append(Difference("directions of the rewards", ", ".join(was), ", ".join(aims)))
     return found
 
 
@@ -170,18 +181,18 @@ def _in_todays_words(identity: Any, session: Session) -> Any:
         return known
 
 
-def _unequal(stored: Any, now: Any, path: str = "") -> list[_Difference]:
+def unequal(stored: Any, now: Any, path: str = "") -> list[Difference]:
     """Dotted paths at which two JSON tables differ, with both values."""
     if isinstance(stored, dict) and isinstance(now, dict):
-        found: list[_Difference] = []
+        found: list[Difference] = []
         for key in sorted(stored.keys() | now.keys()):
             where = f"{path}.{key}" if path else key
-            found += _unequal(stored.get(key), now.get(key), where)
+            found += unequal(stored.get(key), now.get(key), where)
         return found
     if isinstance(stored, list) and isinstance(now, list):
         pairs = enumerate(zip_longest(stored, now))
-        return [one for i, (was, new) in pairs for one in _unequal(was, new, f"{path}[{i}]")]
-    return [] if stored == now else [_Difference(path, stored, now)]
+        return [one for i, (was, new) in pairs for one in unequal(was, new, f"{path}[{i}]")]
+    return [] if stored == now else [Difference(path, stored, now)]
 
 
 def _short(value: Any) -> str:

@@ -5,7 +5,7 @@ import json
 import sys
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
@@ -16,7 +16,7 @@ import psutil
 from vaeopt.core.errors import StudyError
 from vaeopt.report.panels import Panel
 
-__all__ = ["check_png", "write_csv", "write_png", "write_whole"]
+__all__ = ["check_png", "write_csv", "write_pictures", "write_png", "write_whole"]
 
 _WIDTH_PX, _HEIGHT_PX, _SCALE = 900, 500, 2
 _DRAWING = [sys.executable, "-m", "vaeopt.report.page.drawing"]
@@ -66,19 +66,26 @@ def write_csv(panels: Sequence[Panel], folder: Path) -> None:
 def write_png(panels: Sequence[Panel], folder: Path) -> None:
     """Every figure as ``NAME.png``, 1800 pixels wide.
 
+    Raises:
+        StudyError: the browser does not start, fails, or does not come to an end.
+    """
+    write_pictures({folder / f"{panel.name}.png": go.Figure(panel.figure) for panel in panels})
+
+
+def write_pictures(figures: Mapping[Path, go.Figure]) -> None:
+    """Every figure as the file that it is given, in the format that the name ends in.
+
     A process of its own draws: one whose browser has died waits for ever.
 
     Raises:
         StudyError: the browser does not start, fails, or does not come to an end.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     jobs = []
-    for panel in panels:
-        figure = go.Figure(panel.figure)
+    for path, figure in figures.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         layout = figure.layout
         layout.update(width=layout.width or _WIDTH_PX, height=layout.height or _HEIGHT_PX)
-        file = str(folder / f"{panel.name}.png")
-        jobs.append({"figure": figure.to_json(), "file": file, "scale": _SCALE})
+        jobs.append({"figure": figure.to_json(), "file": str(path), "scale": _SCALE})
     patience_s = _START_S + _FIGURE_S * len(jobs)
     with tempfile.TemporaryDirectory() as place:
         list_of_jobs = Path(place, "jobs.json")

@@ -8,7 +8,7 @@ import torch
 from vaeopt.core.errors import StudyError
 from vaeopt.workflow import Workflow, device_settings, expect_devices
 
-__all__ = ["divide"]
+__all__ = ["divide", "thread_share"]
 
 # Each is read by some library when it is loaded.
 _THREADS = (
@@ -30,13 +30,18 @@ def divide(workflow: Workflow, workers: int) -> list[dict[str, str]]:
         StudyError: more workers than GPUs, or all would be on the same one.
         VaeoptError: a GPU is not there.
     """
-    threads = str(max(1, _cores() // workers))
-    shares = {name: os.environ.get(name, threads) for name in _THREADS}
+    shares = thread_share(workers)
     gpus = _gpus(workflow, workers)
     return [
         shares if not gpus else {**shares, _VISIBLE: gpus[place % len(gpus)]}
         for place in range(workers)
     ]
+
+
+def thread_share(workers: int) -> dict[str, str]:
+    """Environment variables that give each of so many processes its share of the cores."""
+    threads = str(max(1, _cores() // workers))
+    return {name: os.environ.get(name, threads) for name in _THREADS}
 
 
 def _cores() -> int:
