@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,7 @@ from vaeopt.datasets import AMBIGUOUS, RENDERED, RenderedScan, difficulties, ren
 from vaeopt.datasets.domains import render_domains
 from vaeopt.datasets.registry import _FAMILIES
 
-CASES = [
-    (name, difficulty)
-    for name in RENDERED
-    if find_spec(f"vaeopt.datasets.{_FAMILIES[name][0]}")
-    for difficulty in difficulties(name)
-]
+CASES = [(name, difficulty) for name in RENDERED for difficulty in difficulties(name)]
 
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
