@@ -12,6 +12,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Guide",
         (
             "micrograph",
+            "datasets",
             "keypoints",
             "patches",
             "vae",

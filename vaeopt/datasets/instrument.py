@@ -75,7 +75,7 @@ def measure(
     """Amplitude that a lock-in reports of a signed response: tip, quadratures, slow-axis faults.
 
     Args:
-        response: (height, width); bright domains have about 1.
+        response: (size, size); bright domains have about 1.
         noise: standard deviation of the white noise per quadrature; line faults scale with it.
         blur_px: standard deviation of the tip's Gaussian [px].
         rng: where randomness comes from.

@@ -20,7 +20,8 @@ class RenderedScan:
     Angles are directions of the wall, stripe or spine at a place, measured from the +column axis
     towards the +row axis: a step along it is ``(rows, columns) = (sin(angle), cos(angle))``. A
     class of symmetry ``m`` looks the same after a turn by ``2 pi / m``, so its angles lie in
-    ``[0, 2 pi / m)`` and are to be compared modulo ``2 pi / m``.
+    ``[0, 2 pi / m)`` and are to be compared modulo ``2 pi / m``. Symmetry 0 means that a class is
+    round, or has no direction at all; its angles are 0 and mean nothing.
 
     Raises:
         ValueError: shapes or dtypes that do not fit; a mistake of the family's author.
@@ -35,9 +36,10 @@ class RenderedScan:
     """(height, width): index into ``class_names``; ``AMBIGUOUS`` where there is no one answer"""
     class_names: tuple[str, ...]
     angle_rad: NDArray[np.float32]
-    """(height, width), in [0, 2 pi / symmetry of the class); nan where ``class_map`` is -1"""
+    """(height, width), in [0, 2 pi / symmetry of the class), or 0 where that is 0; nan where
+    ``class_map`` is -1"""
     symmetry: tuple[int, ...]
-    """order of the angle of each class: a turn by ``2 pi / order`` changes nothing"""
+    """order of the angle of each class: a turn by ``2 pi / order`` changes nothing; 0: any turn"""
     lengths_px: Mapping[str, float]
     """characteristic lengths by name [px]"""
     length_px: float

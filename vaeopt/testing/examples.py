@@ -25,7 +25,7 @@ __all__ = ["example_micrograph", "example_run"]
 
 
 def example_micrograph(size_px: int = 64, *, seed: int = 0) -> Micrograph:
-    """Stripes of two directions with noise, in [0, 1]; 10 nm per pixel."""
+    """Stripes of two directions with noise, in [0, 1]; 10 nm per pixel, places 8 px apart."""
     rng = np.random.default_rng(seed)
     row, col = np.mgrid[:size_px, :size_px]
     stripes = np.where(col < size_px / 2, np.sin(row / 2), np.sin((row + col) / 3))
@@ -37,6 +37,7 @@ def example_micrograph(size_px: int = 64, *, seed: int = 0) -> Micrograph:
         pixel_size_nm=10.0,
         sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
         scaling=(0.0, 1.0),
+        yx_px=np.stack([row, col], axis=-1)[4::8, 4::8].reshape(-1, 2).astype(np.float64),
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vaeopt.core.errors import DataError, SettingsError
 from vaeopt.core.types import Micrograph
+from vaeopt.datasets import render
 from vaeopt.stages.micrograph import ImageSettings, load
 
 RAW = np.random.default_rng(0).normal(5.0, 2.0, (20, 30))
@@ -189,6 +190,21 @@ def test_a_rendered_data_set_is_decided_by_its_seed(tmp_path: Path) -> None:
     assert first.pixel_size_nm is not None
 
 
+def test_a_preset_decides_the_picture_and_medium_is_what_is_left_out(tmp_path: Path) -> None:
+    said, medium, hard = (
+        load(ImageSettings(dataset="texture", difficulty=difficulty), folder=tmp_path)
+        for difficulty in (None, "medium", "hard")
+    )
+    assert said.sha256 == medium.sha256 != hard.sha256
+
+
+def test_only_rendered_images_bring_places_along(tmp_path: Path) -> None:
+    assert _load(tmp_path).yx_px is None
+    rendered = load(ImageSettings(dataset="noise", seed=2), folder=tmp_path)
+    assert rendered.yx_px is not None
+    np.testing.assert_array_equal(rendered.yx_px, render("noise", seed=2).yx_px)
+
+
 # ---- settings
 
 
@@ -203,3 +219,25 @@ def test_percentiles_must_rise_from_0_to_100(value: list[float]) -> None:
     table: dict[str, Any] = {"path": "a.npy", "clip_percentiles": value}
     with pytest.raises(SettingsError, match="clip_percentiles"):
         ImageSettings(**table)
+
+
+@pytest.mark.parametrize("table", [{"path": "a.npy"}, {"dataset": "pzt-2um"}])
+def test_only_rendered_images_have_presets(table: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        ImageSettings(difficulty="hard", **table)
+    assert caught.value.lines == ["difficulty: only rendered data sets have presets; leave it out"]
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
+    with pytest.raises(SettingsError) as caught:
+        ImageSettings(dataset="ferroelectric-domains", difficulty="mix")
+    assert caught.value.lines == [
+        "difficulty: 'ferroelectric-domains' has no preset 'mix'; did you mean 'mixed'? "
+        "(known: easy, hard, medium, mixed)"
+    ]
+
+
+def test_of_an_unknown_data_set_the_name_is_refused_and_not_the_preset(tmp_path: Path) -> None:
+    settings = ImageSettings(dataset="textur", difficulty="simple")
+    with pytest.raises(DataError, match=r"^image\.dataset: unknown data set 'textur'"):
+        load(settings, folder=tmp_path)
