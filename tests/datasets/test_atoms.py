@@ -25,7 +25,9 @@ NOTHING = Columns(yx_px=np.empty((0, 2)), height=np.empty(0))
 
 
 def clean(**change: float) -> Frame:
-    return Frame(**{"dose": np.inf, "probe_px": 2.0, "line_shift_px": 0.0} | change)
+    return Frame(
+        **{"dose": np.inf, "probe_px": 2.0, "line_shift_px": 0.0, "background": 0.05} | change
+    )
 
 
 def taken(columns: Columns, frame: Frame, size_px: int = 64, seed: int = 0) -> Array:

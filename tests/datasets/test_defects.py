@@ -65,13 +65,14 @@ def test_rendering_leaves_the_global_random_state_alone() -> None:
 
 
 def test_another_seed_gives_another_image_and_another_truth() -> None:
-    first, second = render_defects(seed=0), render_defects(seed=1)
+    first, second = render_defects(seed=0, size_px=240), render_defects(seed=1, size_px=240)
     assert not np.array_equal(first.pixels, second.pixels)
     assert not np.array_equal(first.class_map, second.class_map)
 
 
 def test_the_truth_does_not_depend_on_the_dose() -> None:
-    first, second = render_defects(seed=2), render_defects(seed=2, dose=3.0)
+    first = render_defects(seed=2, size_px=240)
+    second = render_defects(seed=2, size_px=240, dose=3.0)
     assert not np.array_equal(first.pixels, second.pixels)
     for name in ("class_map", "angle_rad", "yx_px"):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
@@ -84,7 +85,7 @@ def test_a_preset_keeps_the_contract(difficulty: str) -> None:
     assert (scan.name, scan.difficulty) == (NAME, difficulty)
     assert (scan.class_names, scan.symmetry) == (CLASS_NAMES, SYMMETRY)
     assert dict(scan.lengths_px) == dict(LENGTHS_PX)
-    assert scan.pixel_size_nm == pytest.approx(0.316 / 11)
+    assert scan.pixel_size_nm == pytest.approx(0.25 / 11)
     assert np.isfinite(scan.pixels).all()
     assert (scan.pixels > 0).all()
     assert set(np.unique(scan.class_map)) == {AMBIGUOUS, *range(4)}
@@ -155,8 +156,8 @@ def test_defects_take_all_three_directions_equally(clean: RenderedScan) -> None:
 
 
 def test_key_points_are_maxima_of_the_picture(clean: RenderedScan) -> None:
-    smooth = ndimage.gaussian_filter(clean.pixels.astype(float), 1.0)
-    peaks = np.argwhere(smooth == ndimage.maximum_filter(smooth, 5))
+    smooth = ndimage.gaussian_filter(clean.pixels.astype(float), 0.5)
+    peaks = np.argwhere(smooth == ndimage.maximum_filter(smooth, 3))
     away = cKDTree(peaks).query(clean.yx_px)[0]
     assert np.quantile(away, 0.99) < 2.0  # the peak is at a whole pixel, lines are shifted
 

@@ -33,7 +33,7 @@ __all__ = [
 Values = NDArray[np.floating[Any]]
 
 FLOOR = 0.15
-"""mean of the background, where a bright column adds 1"""
+"""mean intensity of the background"""
 
 _LEAST = 1e-3  # of an image that has to stay positive
 _BOX_SIGMAS = 4.0
@@ -46,7 +46,7 @@ class Columns:
     yx_px: Values
     """(n, 2), pixel centres at integers"""
     height: Values
-    """(n,), a bright column of the host has about 1"""
+    """(n,) intensity in the middle of the column, above the background"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +54,14 @@ class Frame:
     """How a frame is taken; nothing of it touches the truth."""
 
     dose: float
-    """electrons counted in a pixel of intensity 1 (the top of a bright column without background);
-    infinite: no shot noise"""
+    """electrons counted in a pixel of intensity 1; infinite: no shot noise"""
     probe_px: float
     """standard deviation of the Gaussian of a column [px]"""
     line_shift_px: float
     """standard deviation of the shift of a line of the scan along itself [px]"""
+    background: float
+    """how uneven it is lit: standard deviation of the slow change of heights; the background below
+    them changes by four times that"""
 
 
 class Waves:
@@ -245,8 +247,10 @@ def expose(columns: Columns, size_px: int, frame: Frame, rng: np.random.Generato
     shift_px = frame.line_shift_px * (fresh[1:] + fresh[:-1]) / np.sqrt(2)
 
     yx = pixel_places(size_px)
-    intensity = _drawn(columns, size_px, frame.probe_px, shift_px) * (1 + 0.08 * gain(yx))
-    intensity += FLOOR * np.maximum(1 + 0.35 * floor(yx), 0.1)
+    intensity = _drawn(columns, size_px, frame.probe_px, shift_px) * (
+        1 + frame.background * gain(yx)
+    )
+    intensity += FLOOR * np.maximum(1 + 4 * frame.background * floor(yx), 0.1)
     if np.isinf(frame.dose):
         return intensity
     counts = rng.poisson(frame.dose * intensity)

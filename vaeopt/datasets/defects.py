@@ -1,21 +1,22 @@
 """A rendered STEM frame of one crystal with point defects mixed at random, with known truth.
 
-A honeycomb of bright and dim columns, as MoS2 seen from above. Round a bright column there are
-three dim ones and, between them, three hollows. A dim column may be missing (vacancy) or be
-a heavier atom (dopant), or one of the hollows may hold a column (adatom): which of the three is
-drawn at random, so that turns by 120 degrees are a nuisance. Which defect comes next is
-drawn at random, too: neighbours tell nothing, and a score that asks them learns nothing.
+A honeycomb of bright and dim columns, as boron nitride seen from above. Round a bright column there
+are three dim ones and, between them, three hollows. A dim column may be missing (vacancy) or be a
+heavy atom (dopant), or one of the hollows may hold a heavy column (adatom): which of the three is
+drawn at random, so that turns by 120 degrees are a nuisance. Which defect comes next is drawn at
+random, too: neighbours tell nothing, and a score that asks them learns nothing.
 
-========== ==== ===== ======== ======== =========
-difficulty dose       probe px line px  strain
-========== ==== ===== ======== ======== =========
-easy       100        1.6      0        0.003
-medium     20         2.0      0.25     0.01
-hard       8          2.4      0.4      0.02
-========== ==== ===== ======== ======== =========
+========== ==== ======== ======= ========== ======
+difficulty dose probe px line px background strain
+========== ==== ======== ======= ========== ======
+easy       100  1.6      0       0.02       0.003
+medium     20   2.0      0.25    0.04       0.01
+hard       8    2.2      0.4     0.08       0.02
+========== ==== ======== ======= ========== ======
 
-``dose`` is in electrons per pixel at a bright column, ``strain`` the root mean square of a
-component of the displacement gradient.
+``dose`` is in electrons per pixel of intensity 1, ``line`` the shift of lines of the scan,
+``background`` how uneven the frame is lit, ``strain`` the root mean square of a component of the
+displacement gradient.
 """
 
 from dataclasses import dataclass, replace
@@ -70,11 +71,12 @@ LENGTHS_PX = MappingProxyType(
         "column_radius": 3.0,  # a place further from any bright column has no class
     }
 )
-PIXEL_SIZE_NM = 0.316 / LATTICE_PX
+PIXEL_SIZE_NM = 0.25 / LATTICE_PX
 SMALLEST_PX = 160  # below this a class has less than ten key points
 
-BRIGHT, DIM, HEAVY = 1.0, 0.5, 0.95
-"""heights of host, of its neighbours and of adatoms, and of dopants"""
+# Heights of columns: heavy defects in a light crystal, so that a patch is turned by its defect more
+# than by the crystal, which looks nearly the same after a sixth of a turn.
+BRIGHT, DIM, HEAVY_DOPANT, HEAVY_ADATOM = 0.7, 0.5, 1.4, 1.0
 
 _EDGE_PX = 14.0  # windows up to twice that fit into the frame
 
@@ -92,9 +94,15 @@ class Preset:
 
 PRESETS = MappingProxyType(
     {
-        "easy": Preset(frame=Frame(dose=100, probe_px=1.6, line_shift_px=0.0), strain=0.003),
-        "medium": Preset(frame=Frame(dose=20, probe_px=2.0, line_shift_px=0.25), strain=0.01),
-        "hard": Preset(frame=Frame(dose=8, probe_px=2.4, line_shift_px=0.4), strain=0.02),
+        "easy": Preset(
+            frame=Frame(dose=100, probe_px=1.6, line_shift_px=0.0, background=0.02), strain=0.003
+        ),
+        "medium": Preset(
+            frame=Frame(dose=20, probe_px=2.0, line_shift_px=0.25, background=0.04), strain=0.01
+        ),
+        "hard": Preset(
+            frame=Frame(dose=8, probe_px=2.2, line_shift_px=0.4, background=0.08), strain=0.02
+        ),
     }
 )
 
@@ -128,7 +136,7 @@ def render_defects(
 ) -> RenderedScan:
     """Render one frame; the truth depends on ``seed``, ``size_px`` and strain only.
 
-    Key points are bright columns as a detector of maxima finds them: one next to every defect, and
+    Key points are bright columns, found to within half a pixel: one next to every defect, and
     as many pristine ones as there are defects of a kind, so far apart that a window up to twice
     ``lengths_px["reach"] / sqrt(2)`` holds no other defect. Bright columns that are no key points
     have their class, too: a defect belongs to all three bright columns round it. The angle is that
@@ -138,8 +146,8 @@ def render_defects(
         seed: 0 or more; the same seed gives the same frame bit for bit.
         difficulty: ``"easy"``, ``"medium"`` or ``"hard"``, see the top of this module.
         size_px: edge of the square frame [px], 160 or more. The lattice keeps its size in pixels.
-        dose: electrons per pixel at a bright column, in place of that of the preset; infinite: no
-            shot noise.
+        dose: electrons per pixel of intensity 1, in place of that of the preset; infinite: no shot
+            noise.
 
     Returns:
         The frame, with ``class_map`` -1 away from bright columns, and at those that have a defect
@@ -244,7 +252,12 @@ def _columns(
     dim = np.delete(crystal.dim_px, missing, axis=0)
     dopants = defects.yx_px[defects.kind == DOPANT]
     adatoms = defects.yx_px[defects.kind == ADATOM]
-    groups = ((crystal.bright_px, BRIGHT), (dim, DIM), (dopants, HEAVY), (adatoms, DIM))
+    groups = (
+        (crystal.bright_px, BRIGHT),
+        (dim, DIM),
+        (dopants, HEAVY_DOPANT),
+        (adatoms, HEAVY_ADATOM),
+    )
     level = np.concatenate([np.full(len(place), height) for place, height in groups])
     return Columns(
         yx_px=strain.displaced(np.concatenate([place for place, _ in groups])),

@@ -2,21 +2,21 @@
 
 All motifs have one dim column per bright one, equal heights and equal density: the square one has
 its dim columns in the middle of the cell, the honeycomb in every other hollow of a triangular
-lattice, the rectangular one in the middle of the long edge. So neither the brightness nor the
-number of columns tells them apart, only how they are arranged: a bright column has 4, 3 or 2 dim
-neighbours.
+lattice, the rectangular one in the middle of the long edge. Averaged over a cell they are equally
+bright; they differ in how columns are arranged: a bright one has 4, 3 or 2 dim neighbours.
 
-========== ======= ===== ======== ======== ========= ==========
-difficulty motifs  dose  probe px line px  strain    vacancies
-========== ======= ===== ======== ======== ========= ==========
-easy       2       100   1.7      0        0.005     0.5 %
-medium     3       20    2.1      0.25     0.015     2 %
-hard       3       8     2.5      0.4      0.03      4 %
-========== ======= ===== ======== ======== ========= ==========
+========== ====== ==== ======== ======= ========== ====== =========
+difficulty motifs dose probe px line px background strain vacancies
+========== ====== ==== ======== ======= ========== ====== =========
+easy       2      100  1.7      0       0.02       0.005  0.5 %
+medium     3      20   2.1      0.25    0.04       0.015  2 %
+hard       3      8    2.5      0.4     0.08       0.03   4 %
+========== ====== ==== ======== ======= ========== ====== =========
 
-``dose`` is in electrons per pixel at a bright column, ``strain`` the root mean square of a
-component of the displacement gradient, ``vacancies`` the share of columns that are missing. Easy
-frames hold the square and the honeycomb motif only.
+``dose`` is in electrons per pixel of intensity 1 (a bright column), ``line`` the shift of lines of
+the scan, ``background`` how uneven the frame is lit, ``strain`` the root mean square of a component
+of the displacement gradient, ``vacancies`` the share of columns that are missing. Easy frames
+hold the square and the honeycomb motif only.
 """
 
 from dataclasses import dataclass, replace
@@ -93,19 +93,19 @@ PRESETS = MappingProxyType(
     {
         "easy": Preset(
             n_motifs=2,
-            frame=Frame(dose=100, probe_px=1.7, line_shift_px=0.0),
+            frame=Frame(dose=100, probe_px=1.7, line_shift_px=0.0, background=0.02),
             strain=0.005,
             vacancies=0.005,
         ),
         "medium": Preset(
             n_motifs=3,
-            frame=Frame(dose=20, probe_px=2.1, line_shift_px=0.25),
+            frame=Frame(dose=20, probe_px=2.1, line_shift_px=0.25, background=0.04),
             strain=0.015,
             vacancies=0.02,
         ),
         "hard": Preset(
             n_motifs=3,
-            frame=Frame(dose=8, probe_px=2.5, line_shift_px=0.4),
+            frame=Frame(dose=8, probe_px=2.5, line_shift_px=0.4, background=0.08),
             strain=0.03,
             vacancies=0.04,
         ),
@@ -165,8 +165,8 @@ def render_lattice(
         seed: 0 or more; the same seed gives the same frame bit for bit.
         difficulty: ``"easy"``, ``"medium"`` or ``"hard"``, see the top of this module.
         size_px: edge of the square frame [px], 160 or more. Lattices keep their size in pixels.
-        dose: electrons per pixel at a bright column, in place of that of the preset; infinite: no
-            shot noise.
+        dose: electrons per pixel of intensity 1, in place of that of the preset; infinite: no shot
+            noise.
 
     Returns:
         The frame, with ``class_map`` -1 near grain boundaries and near vacancies.
