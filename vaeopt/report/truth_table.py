@@ -129,17 +129,27 @@ def _scenes(summary: Summary) -> Iterator[str]:
     yield "## Scans"
     yield ""
     yield (
-        "Claims: share of the trainings whose mixture is better than one Gaussian. K right: share "
-        "that choose the true number of components."
+        "Claims: share of the trainings whose mixture is better than one Gaussian. Gain: how much "
+        "better, mean over the trainings [nats per sample]. K right: share that choose the true "
+        "number of components."
     )
     yield ""
-    head = ["scan", "classes", "trainings", "collapsed", "claims", "K right", f"mean {what}"]
+    head = [
+        "scan",
+        "classes",
+        "trainings",
+        "collapsed",
+        "claims",
+        "gain",
+        "K right",
+        f"mean {what}",
+    ]
     head += [f"best {what}", "best k-NN", "best angle", "best configuration"]
     rows = []
     for one in summary.scenes:
         best = ", ".join(f"{k.rsplit('.', 1)[-1]} {v}" for k, v in one.best_params.items())
         numbers = (
-            *(one.collapsed, one.claims_structure, one.right_k, one.mean),
+            *(one.collapsed, one.claims_structure, one.gain, one.right_k, one.mean),
             *(one.best, one.best_knn15, one.best_angle),
         )
         counts = str(one.n_classes), str(one.trainings)

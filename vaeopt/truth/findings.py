@@ -28,6 +28,8 @@ class RewardSummary:
     rho_by_family: Mapping[str, float | None]
     """None where it has no value on any scene of the family"""
     regret_by_family: Mapping[str, float]
+    rho_by_scene: Mapping[str, float | None]
+    regret_by_scene: Mapping[str, float]
     rho_all: float
     """the same as ``rho``, collapsed configurations included"""
     regret_all: float
@@ -66,6 +68,8 @@ class SceneSummary:
     """share of the trainings"""
     claims_structure: float | None
     """share of the trainings whose mixture is better than one Gaussian"""
+    gain: float | None
+    """structure gain, mean over the trainings"""
     right_k: float | None
     """share of the trainings that choose the true number of components"""
     best: float | None

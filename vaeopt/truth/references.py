@@ -99,6 +99,7 @@ def scene_summary(cube: Cube) -> SceneSummary:
         trainings=int(trained.sum()),
         collapsed=float(1 - cube.feasible[trained].mean()),
         claims_structure=mean_or_none(cube.truths.get("says_structure", cube.right)),
+        gain=_mean_gain(cube),
         right_k=mean_or_none(np.where(np.isfinite(errors), errors == 0, np.nan)),
         best=None if at is None else float(right[at]),
         mean=mean_or_none(right),
@@ -106,6 +107,12 @@ def scene_summary(cube: Cube) -> SceneSummary:
         best_knn15=_largest(cube, "knn15"),
         best_angle=_largest(cube, "angle_resultant"),
     )
+
+
+def _mean_gain(cube: Cube) -> float | None:
+    if "gain" not in cube.columns:
+        return None
+    return mean_or_none(cube.goodness[:, :, cube.columns.index("gain")])
 
 
 def _largest(cube: Cube, metric: str) -> float | None:

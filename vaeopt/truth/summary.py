@@ -86,6 +86,8 @@ def _rewards(
                 regret=_interval(_over(regrets, family, families)[j], spread_regret[:, j]),
                 rho_by_family=by_family,
                 regret_by_family={f: float(regrets[family == f, j].mean()) for f in families},
+                rho_by_scene={c.scene.name: known(rho[i, j]) for i, c in enumerate(real)},
+                regret_by_scene={c.scene.name: float(regrets[i, j]) for i, c in enumerate(real)},
                 rho_all=float(
                     _over(np.nan_to_num(_stacked(everything, "rho")), family, families)[j]
                 ),
