@@ -54,6 +54,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "science/window-and-scale",
             "science/noise",
             "science/overlap",
+            "truth",
             "pzt-paper",
         ),
     ),

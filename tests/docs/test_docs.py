@@ -28,6 +28,8 @@ from vaeopt.study.asking.samplers import Sampler
 from vaeopt.study.check import check
 from vaeopt.study.file import OptunaSettings, StudySettings, open_study
 from vaeopt.study.space import SearchEntry
+from vaeopt.truth.columns import ScoreSettings
+from vaeopt.truth.file import Family, Scenes, Trainings, TruthSettings, open_truth
 from vaeopt.workflow import Workflow
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +54,11 @@ TABLES: list[tuple[str, str, type[Settings]]] = [
     ("patches.md", "Settings of `patches`", PatchSettings),
     ("vae.md", "Settings of `vae`", VaeSettings),
     ("rewards/composite.md", "One term", Term),
+    ("truth.md", "`truth.toml`", TruthSettings),
+    ("truth.md", "`[scenes]`", Scenes),
+    ("truth.md", "One family", Family),
+    ("truth.md", "`[trainings]`", Trainings),
+    ("truth.md", "`[scores]`", ScoreSettings),
 ]
 NOT_FIELDS = {"preset"}  # read before the settings are made
 
@@ -136,6 +143,9 @@ def _public(module: ModuleType) -> dict[str, Any]:
 
 def _check_study(fence: Fence, path: Path) -> None:
     path.write_text(fence.text, encoding="utf-8")
+    if "\n[scenes]" in fence.text:
+        open_truth(path)
+        return
     file = open_study(path)
     if file.settings.image.dataset in RENDERED:
         *_, last = check(file)

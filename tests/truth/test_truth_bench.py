@@ -9,7 +9,16 @@ import pytest
 
 from tests.truth.tiny import FAMILIES, truth_folder, truth_text
 from vaeopt.core.errors import ChangedError, StudyError
-from vaeopt.truth import Row, SilentGrid, TruthFile, open_truth, rescore, rows_of, train
+from vaeopt.truth import (
+    Row,
+    SilentGrid,
+    TruthFile,
+    open_truth,
+    rescore,
+    rows_of,
+    summary_of,
+    train,
+)
 from vaeopt.workflow import walk_many
 
 
@@ -241,3 +250,28 @@ def test_lines_are_compact_json(finished: TruthFile) -> None:
     assert len(facts["classes"]) == len(facts["counts"]) > 1
     assert sum(facts["counts"]) <= facts["keypoints"]
     assert all(len(line) < 2500 and json.loads(line) for line in lines)
+
+
+def test_another_metric_may_count(finished: TruthFile, tmp_path: Path) -> None:
+    text = truth_text(scores='target = "knn15"')
+    file = replace(open_truth(truth_folder(tmp_path, text)), folder=finished.folder)
+    summary = summary_of(file)
+    assert summary.target == "knn15"
+    by_configuration: dict[str, list[float]] = {}
+    for row in rows(finished)["lattice-medium-1"]:
+        key = row.key.split("#")[0]
+        by_configuration.setdefault(key, []).append(row.truth["knn15"])
+    best = max(sum(mine) / len(mine) for mine in by_configuration.values())
+    assert summary.scenes[0].best == pytest.approx(best)
+    assert summary_of(finished).target == "ari_true_k"
+
+
+def test_rows_that_the_grid_no_longer_asks_for_do_not_count(
+    finished: TruthFile, tmp_path: Path
+) -> None:
+    narrow = truth_text(search='"vae.latent_dim" = { choices = [2] }', trainings="seeds = 1")
+    file = replace(open_truth(truth_folder(tmp_path, narrow)), folder=finished.folder)
+    summary = summary_of(file)
+    assert (summary.trainings, summary.missing) == (4, 0)
+    more = replace(open_truth(truth_folder(tmp_path, truth_text(trainings="seeds = 5"))))
+    assert summary_of(replace(more, folder=finished.folder)).missing == 24

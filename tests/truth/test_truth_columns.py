@@ -6,7 +6,8 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.truth.columns import ScoreSettings, check_columns, columns_of, directions_of
 from vaeopt.workflow import Workflow
 
-PAPER = Workflow(preset="paper")
+_TABLE: dict[str, Any] = {"preset": "paper"}
+PAPER = Workflow(**_TABLE)
 
 
 def labels(workflow: Workflow | None = None, **scores: Any) -> list[str]:

@@ -100,7 +100,7 @@ def test_collapsed_configurations_are_not_picked_but_may_be_the_best() -> None:
     assert right.regret_all == 0
     assert right.rho_all == pytest.approx(1)
     (scene,) = summary.scenes
-    assert scene.best_ari == pytest.approx(0.9)
+    assert scene.best == pytest.approx(0.9)
     assert scene.collapsed == pytest.approx(1 / 8)
 
 
@@ -181,7 +181,7 @@ def test_nothing_finished_and_controls_alone_say_little() -> None:
     assert summarise([empty], name="x", missing=4).missing == 4
     alone = summarise([cube("noise", ARI, n_classes=1)], name="x")
     assert (alone.rewards, alone.references) == ([], [])
-    assert [scene.best_ari for scene in alone.scenes] == [None]
+    assert [scene.best for scene in alone.scenes] == [None]
 
 
 def test_all_collapsed_leaves_nothing_to_pick() -> None:
@@ -209,7 +209,7 @@ def test_rank_sums_add_ranks_of_each_training() -> None:
             for i, a in enumerate(ARI)
         ],
         COLUMNS,
-        {"both": ["right", "wrong"], "gap": ["right", "blind"]},
+        rank_sums={"both": ["right", "wrong"], "gap": ["right", "blind"]},
     )
     assert rows.columns[-2:] == ["both", "gap"]
     assert np.ptp(rows.goodness[:, 0, -2]) == 0  # one is turned: their ranks cancel

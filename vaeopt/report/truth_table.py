@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from vaeopt.report.figures.truth import TARGETS
 from vaeopt.truth import Interval, RewardSummary, Summary
 
 __all__ = ["markdown", "short_lines"]
@@ -48,7 +49,7 @@ def _lines(summary: Summary) -> Iterator[str]:
 def _rewards(summary: Summary) -> Iterator[str]:
     families = summary.families
     yield ""
-    yield "## Spearman of reward and ARI"
+    yield f"## Spearman of reward and {TARGETS[summary.target]}"
     yield ""
     yield (
         "Among the healthy configurations of a scan, means over its trainings; then the mean over "
@@ -68,10 +69,10 @@ def _rewards(summary: Summary) -> Iterator[str]:
     ]
     yield from _table(["reward", "mean", "95 %", "with collapsed", *families], rows)
     yield ""
-    yield "## Regret: what the pick of a reward lacks in ARI"
+    yield f"## Regret: what the pick of a reward lacks in {TARGETS[summary.target]}"
     yield ""
     yield (
-        "The best ARI of all configurations less that of the healthy one with the best reward. "
+        "The best of all configurations less that of the healthy one with the best reward. "
         "Lower is better."
     )
     yield ""
@@ -124,21 +125,32 @@ def _within(rewards: Sequence[RewardSummary]) -> Iterator[str]:
 
 def _scenes(summary: Summary) -> Iterator[str]:
     yield ""
+    what = TARGETS[summary.target]
     yield "## Scans"
     yield ""
     yield (
-        "Claims: share of the trainings whose mixture is better than one Gaussian. K right: share "
-        "that choose the true number of components."
+        "Claims: share of the trainings whose mixture is better than one Gaussian. Gain: how much "
+        "better, mean over the trainings [nats per sample]. K right: share that choose the true "
+        "number of components."
     )
     yield ""
-    head = ["scan", "classes", "trainings", "collapsed", "claims", "K right", "mean ARI"]
-    head += ["best ARI", "best k-NN", "best angle", "best configuration"]
+    head = [
+        "scan",
+        "classes",
+        "trainings",
+        "collapsed",
+        "claims",
+        "gain",
+        "K right",
+        f"mean {what}",
+    ]
+    head += [f"best {what}", "best k-NN", "best angle", "best configuration"]
     rows = []
     for one in summary.scenes:
-        best = ", ".join(f"{k.rsplit('.', 1)[-1]} {v}" for k, v in one.best.items())
+        best = ", ".join(f"{k.rsplit('.', 1)[-1]} {v}" for k, v in one.best_params.items())
         numbers = (
-            *(one.collapsed, one.claims_structure, one.right_k, one.mean_ari),
-            *(one.best_ari, one.best_knn15, one.best_angle),
+            *(one.collapsed, one.claims_structure, one.gain, one.right_k, one.mean),
+            *(one.best, one.best_knn15, one.best_angle),
         )
         counts = str(one.n_classes), str(one.trainings)
         rows.append([one.name, *counts, *map(_number, numbers), best])

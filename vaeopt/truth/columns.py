@@ -12,9 +12,17 @@ from vaeopt.stages.rewards import Reward
 from vaeopt.stages.rewards.base import trainings_compared, with_parts
 from vaeopt.workflow import Workflow
 
-__all__ = ["Direction", "ScoreSettings", "check_columns", "columns_of", "directions_of"]
+__all__ = [
+    "Direction",
+    "ScoreSettings",
+    "Target",
+    "check_columns",
+    "columns_of",
+    "directions_of",
+]
 
 Direction = Literal["minimize", "maximize"]
+Target = Literal["ari_true_k", "ami_true_k", "ari_own_true_k", "ari_chosen", "ami_chosen", "knn15"]
 
 
 class ScoreSettings(Settings):
@@ -26,6 +34,8 @@ class ScoreSettings(Settings):
     """also those of the Bayesian mixture, whose fit takes seconds"""
     without: Annotated[tuple[str, ...], Tuple] = ()
     """kinds that are left out, such as slow ones"""
+    target: Target = "ari_true_k"
+    """metric of the truth that rewards are judged by"""
     rank_sums: dict[str, Annotated[tuple[str, ...], Tuple, Field(min_length=2)]] = Field(
         default_factory=dict
     )

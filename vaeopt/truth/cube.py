@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaeopt.truth.columns import Direction
+from vaeopt.truth.columns import Direction, Target
 from vaeopt.truth.file import WINDOW, Scene
 from vaeopt.truth.ranks import rank_sum
 from vaeopt.truth.rows import Row, configuration
@@ -35,11 +35,13 @@ class Cube:
     """(n, s) whether the latents are healthy"""
     trained: NDArray[np.bool_]
     """(n, s)"""
+    target: Target = "ari_true_k"
+    """metric that counts"""
 
     @property
-    def ari(self) -> Reals:
-        """(n, s) adjusted Rand index at the true K."""
-        return self.truths["ari_true_k"]
+    def right(self) -> Reals:
+        """(n, s) how right every training is, in the metric that counts; higher is better."""
+        return self.truths[self.target]
 
     @property
     def healthy(self) -> NDArray[np.bool_]:
@@ -71,7 +73,9 @@ def cube_of(
     n_classes: int,
     rows: Sequence[Row],
     directions: Mapping[str, Direction],
+    *,
     rank_sums: Mapping[str, Sequence[str]] | None = None,
+    target: Target = "ari_true_k",
 ) -> Cube:
     """The rows of a scene in order.
 
@@ -81,6 +85,7 @@ def cube_of(
         rows: finished trainings.
         directions: of every column.
         rank_sums: name of a combination: columns whose ranks are summed, training by training.
+        target: metric of the truth that counts.
     """
     keys: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -89,7 +94,7 @@ def cube_of(
     shape = len(keys), len(seeds)
     columns = list(directions)
     goodness = np.full((*shape, len(columns)), np.nan)
-    names = list(dict.fromkeys(name for row in rows for name in row.truth)) or ["ari_true_k"]
+    names = list(dict.fromkeys(name for row in rows for name in row.truth)) or [target]
     truths = {name: np.full(shape, np.nan) for name in names}
     feasible, trained = np.zeros(shape, bool), np.zeros(shape, bool)
     at = {key: i for i, key in enumerate(keys)}
@@ -116,6 +121,7 @@ def cube_of(
         truths=truths,
         feasible=feasible,
         trained=trained,
+        target=target,
     )
 
 

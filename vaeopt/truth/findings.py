@@ -22,12 +22,14 @@ class RewardSummary:
 
     name: str
     rho: Interval
-    """Spearman with the ARI among healthy configurations; a scene without values counts as 0"""
+    """Spearman with the truth among healthy configurations; a scene without values counts as 0"""
     regret: Interval
-    """ARI that its pick lacks; a scene without values counts as a pick at random"""
+    """what its pick lacks; a scene without values counts as a pick at random"""
     rho_by_family: Mapping[str, float | None]
     """None where it has no value on any scene of the family"""
     regret_by_family: Mapping[str, float]
+    rho_by_scene: Mapping[str, float | None]
+    regret_by_scene: Mapping[str, float]
     rho_all: float
     """the same as ``rho``, collapsed configurations included"""
     regret_all: float
@@ -66,12 +68,14 @@ class SceneSummary:
     """share of the trainings"""
     claims_structure: float | None
     """share of the trainings whose mixture is better than one Gaussian"""
+    gain: float | None
+    """structure gain, mean over the trainings"""
     right_k: float | None
     """share of the trainings that choose the true number of components"""
-    best_ari: float | None
+    best: float | None
     """of a configuration, mean over its trainings"""
-    mean_ari: float | None
-    best: Mapping[str, Any] = field(default_factory=dict)
+    mean: float | None
+    best_params: Mapping[str, Any] = field(default_factory=dict)
     """that configuration"""
     best_knn15: float | None = None
     best_angle: float | None = None
@@ -82,6 +86,8 @@ class Summary:
     """A whole benchmark."""
 
     name: str
+    target: str
+    """metric of the truth that rewards are judged by"""
     rewards: list[RewardSummary]
     """the best first"""
     references: list[Reference]

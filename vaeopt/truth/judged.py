@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaeopt.truth.cube import Cube
+from vaeopt.truth.metrics import regret
 from vaeopt.truth.ranks import spearman
 
 __all__ = ["Judged", "halves", "judge", "means", "redrawn"]
@@ -21,9 +22,9 @@ class Judged:
     """Every column on one scene."""
 
     rho: Reals
-    """(m,) Spearman with the ARI; NaN where the column has no values"""
+    """(m,) Spearman with the truth; NaN where the column has no values"""
     regret: Reals
-    """(m,) best ARI less that of the pick; that of a random pick where the column has no values"""
+    """(m,) the best less the pick; that of a random pick where the column has no values"""
     pick: NDArray[np.int64]
     """(m,) configuration that each column picks; -1 for none"""
 
@@ -47,33 +48,30 @@ def means(values: Reals, weights: NDArray[np.integer[Any]] | None = None) -> Rea
     return np.asarray(np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0))
 
 
-def judge(values: Reals, ari: Reals, candidates: Flags) -> Judged:
+def judge(values: Reals, right: Reals, candidates: Flags) -> Judged:
     """Rank correlation and regret of every column.
 
     Args:
         values: (n, m) means over trainings, higher is better.
-        ari: (n,) means over trainings.
-        candidates: (n,) configurations that may be picked. The best ARI is that of all
-            configurations, so that a filter which takes the best one away is not rewarded.
+        right: (n,) how right every configuration is, mean over trainings.
+        candidates: (n,) configurations that may be picked. The best is that of all configurations,
+            so that a filter which takes the best one away is not rewarded.
     """
-    allowed = candidates & np.isfinite(ari)
+    allowed = candidates & np.isfinite(right)
     m = values.shape[1]
-    rho = spearman(values[allowed], ari[allowed])
-    pick = np.full(m, -1)
-    regrets = np.full(m, np.nan)
-    finite = np.isfinite(ari)
-    if finite.any():
-        best = float(ari[finite].max())
+    rho = spearman(values[allowed], right[allowed])
+    pick, regrets = np.full(m, -1), np.full(m, np.nan)
+    finite = right[np.isfinite(right)]
+    if len(finite):
         # Where nothing may be picked, a study would have to take what it gets.
-        chance = float(ari[allowed if allowed.any() else finite].mean())
+        usual = right[allowed] if allowed.any() else finite
+        chance = float(finite.max() - usual.mean())
         for j in range(m):
-            known = allowed & np.isfinite(values[:, j])
-            if not known.any():
-                regrets[j] = best - chance
-                continue
-            top = known & (values[:, j] == values[known, j].max())
-            pick[j] = int(np.flatnonzero(top)[0])
-            regrets[j] = best - float(ari[top].mean())
+            offered = np.where(allowed, values[:, j], np.nan)
+            lacks = regret(offered, right, "maximize")
+            regrets[j] = chance if lacks is None else lacks
+            if lacks is not None:
+                pick[j] = int(np.nanargmax(offered))
     return Judged(rho=rho, regret=regrets, pick=pick)
 
 
@@ -89,17 +87,17 @@ def redrawn(cube: Cube, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def halves(cube: Cube) -> Iterator[tuple[Reals, Reals]]:
-    """ARI (n,) of one half of the trainings and of the other, both ways round, for some splits.
+    """The truth (n,) of one half of the trainings and of the other, both ways round, in splits.
 
     What one half says of the other is the most that any reward could say of them.
     """
-    ari = cube.ari
-    s = ari.shape[1]
+    right = cube.right
+    s = right.shape[1]
     rng = np.random.default_rng(0)
     for _ in range(20 if s > 2 else 1):
         order = rng.permutation(s) if s > 2 else np.arange(s)
         first, second = order[: s // 2], order[s // 2 : 2 * (s // 2)]
         if len(first):
-            one, other = means(ari[:, first]), means(ari[:, second])
+            one, other = means(right[:, first]), means(right[:, second])
             yield one, other
             yield other, one

@@ -41,7 +41,7 @@ def oracle(real: Sequence[Cube]) -> Reference:
         regret=_mean_of(regret),
         rho_by_family=rho,
         regret_by_family=regret,
-        what="the ARI of one half of the trainings, judged by the other half",
+        what="the truth of one half of the trainings, judged by the other half",
     )
 
 
@@ -50,7 +50,7 @@ def chance(real: Sequence[Cube]) -> Reference:
     regrets = []
     for cube in real:
         blind = np.full((len(cube.params), 1), np.nan)
-        regrets.append(float(judge(blind, means(cube.ari), cube.healthy).regret[0]))
+        regrets.append(float(judge(blind, means(cube.right), cube.healthy).regret[0]))
     regret = _families_of(real, regrets)
     return Reference(
         name="random pick",
@@ -67,9 +67,9 @@ def fixed(real: Sequence[Cube]) -> Reference:
     steps = min(len({p[WINDOW] for p in cube.params}) for cube in real)
     tables: list[dict[str, float]] = []
     for cube in real:
-        ari = means(cube.ari)
+        right = means(cube.right)
         of: dict[str, list[float]] = {}
-        for place, value in zip(cube.places(steps), np.nanmax(ari) - ari, strict=True):
+        for place, value in zip(cube.places(steps), np.nanmax(right) - right, strict=True):
             of.setdefault(place, []).append(float(value))
         tables.append({place: float(np.mean(mine)) for place, mine in of.items()})
     common = [place for place in tables[0] if all(place in table for table in tables)]
@@ -88,9 +88,9 @@ def fixed(real: Sequence[Cube]) -> Reference:
 
 def scene_summary(cube: Cube) -> SceneSummary:
     """One scene, without any reward."""
-    ari, trained = means(cube.ari), cube.trained
-    at = int(np.nanargmax(ari)) if np.isfinite(ari).any() else None
-    right = cube.truths.get("k_error", np.full(trained.shape, np.nan))
+    right, trained = means(cube.right), cube.trained
+    at = int(np.nanargmax(right)) if np.isfinite(right).any() else None
+    errors = cube.truths.get("k_error", np.full(trained.shape, np.nan))
     return SceneSummary(
         name=cube.scene.name,
         family=cube.scene.family,
@@ -98,14 +98,21 @@ def scene_summary(cube: Cube) -> SceneSummary:
         configurations=len(cube.params),
         trainings=int(trained.sum()),
         collapsed=float(1 - cube.feasible[trained].mean()),
-        claims_structure=mean_or_none(cube.truths.get("says_structure", ari)),
-        right_k=mean_or_none(np.where(np.isfinite(right), right == 0, np.nan)),
-        best_ari=None if at is None else float(ari[at]),
-        mean_ari=mean_or_none(ari),
-        best={} if at is None else cube.params[at],
+        claims_structure=mean_or_none(cube.truths.get("says_structure", cube.right)),
+        gain=_mean_gain(cube),
+        right_k=mean_or_none(np.where(np.isfinite(errors), errors == 0, np.nan)),
+        best=None if at is None else float(right[at]),
+        mean=mean_or_none(right),
+        best_params={} if at is None else cube.params[at],
         best_knn15=_largest(cube, "knn15"),
         best_angle=_largest(cube, "angle_resultant"),
     )
+
+
+def _mean_gain(cube: Cube) -> float | None:
+    if "gain" not in cube.columns:
+        return None
+    return mean_or_none(cube.goodness[:, :, cube.columns.index("gain")])
 
 
 def _largest(cube: Cube, metric: str) -> float | None:

@@ -28,7 +28,13 @@ def summary_of(file: TruthFile, only: str | None = None) -> Summary:
     settings = file.settings
     asked = {reward.label for reward in settings.workflow.values} | {*settings.scores.rank_sums}
     asked |= {f"{name}.{one.label}" for name, view in settings.views.items() for one in view.values}
-    return summarise(cubes, name=settings.name, missing=max(0, wanted - done), asked=asked)
+    return summarise(
+        cubes,
+        name=settings.name,
+        missing=max(0, wanted - done),
+        asked=asked,
+        target=settings.scores.target,
+    )
 
 
 def cubes_of(file: TruthFile, only: str | None = None) -> list[Cube]:
@@ -36,6 +42,7 @@ def cubes_of(file: TruthFile, only: str | None = None) -> list[Cube]:
     settings = file.settings
     directions = directions_of(settings.workflow, settings.views, settings.scores)
     cubes = []
+    scores = settings.scores
     for scene, found in rows_of(file, only).items():
         if found.header is None:
             continue
@@ -44,7 +51,16 @@ def cubes_of(file: TruthFile, only: str | None = None) -> list[Cube]:
             row for row in found.rows.values() if _asked_for(row, space, settings.trainings.seeds)
         ]
         n_classes = len(found.header.facts["classes"])
-        cubes.append(cube_of(scene, n_classes, rows, directions, settings.scores.rank_sums))
+        cubes.append(
+            cube_of(
+                scene,
+                n_classes,
+                rows,
+                directions,
+                rank_sums=scores.rank_sums,
+                target=scores.target,
+            )
+        )
     return cubes
 
 

@@ -45,7 +45,7 @@ class Row:
     """every column"""
     epochs: int
     seconds: float
-    """of the whole walk [s]; the only field that differs when the training is repeated"""
+    """of walk and scores [s]; the only field that differs when the training is repeated"""
     reason: str = ""
     """why it has collapsed"""
 

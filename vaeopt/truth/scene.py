@@ -16,7 +16,7 @@ from vaeopt.workflow import Workflow
 
 __all__ = ["ReadyScene", "Task", "ready"]
 
-VERSION = 1
+VERSION = 2
 """of the metrics of the truth: rows of different versions never mix"""
 _SCORING = ("latents", "latent_filter", "density_filter", "mixture", "bayesian")
 

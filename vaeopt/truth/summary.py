@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vaeopt.truth.columns import Target
 from vaeopt.truth.cube import Cube
 from vaeopt.truth.findings import Interval, RewardSummary, Summary
 from vaeopt.truth.judged import Judged, judge, means, redrawn
@@ -25,7 +26,12 @@ _LEVEL = 95
 
 
 def summarise(
-    cubes: Sequence[Cube], *, name: str, missing: int = 0, asked: Collection[str] = ()
+    cubes: Sequence[Cube],
+    *,
+    name: str,
+    missing: int = 0,
+    asked: Collection[str] = (),
+    target: Target = "ari_true_k",
 ) -> Summary:
     """Everything that is said of a benchmark.
 
@@ -34,6 +40,7 @@ def summarise(
         name: of the benchmark.
         missing: trainings that are not finished.
         asked: columns that the file names.
+        target: metric of the truth that the scenes were made with.
     """
     cubes = [cube for cube in cubes if cube.trained.any()]
     real = [cube for cube in cubes if cube.structured]
@@ -43,6 +50,7 @@ def summarise(
     rewards = _rewards(real, controls, columns, families, asked) if real else []
     return Summary(
         name=name,
+        target=target,
         rewards=sorted(rewards, key=lambda one: (-one.rho.mean, one.regret.mean)),
         references=[oracle(real), fixed(real), chance(real)] if real else [],
         scenes=[scene_summary(cube) for cube in cubes],
@@ -61,9 +69,9 @@ def _rewards(
     asked: Collection[str],
 ) -> list[RewardSummary]:
     family = np.array([cube.scene.family for cube in real])
-    healthy = [judge(means(c.goodness), means(c.ari), c.healthy) for c in real]
+    healthy = [judge(means(c.goodness), means(c.right), c.healthy) for c in real]
     everything = [
-        judge(means(c.goodness), means(c.ari), np.asarray(c.trained.any(axis=1))) for c in real
+        judge(means(c.goodness), means(c.right), np.asarray(c.trained.any(axis=1))) for c in real
     ]
     rho, regrets = _stacked(healthy, "rho"), _stacked(healthy, "regret")
     spread_rho, spread_regret = _bootstrap(real, family, families)
@@ -78,6 +86,8 @@ def _rewards(
                 regret=_interval(_over(regrets, family, families)[j], spread_regret[:, j]),
                 rho_by_family=by_family,
                 regret_by_family={f: float(regrets[family == f, j].mean()) for f in families},
+                rho_by_scene={c.scene.name: known(rho[i, j]) for i, c in enumerate(real)},
+                regret_by_scene={c.scene.name: float(regrets[i, j]) for i, c in enumerate(real)},
                 rho_all=float(
                     _over(np.nan_to_num(_stacked(everything, "rho")), family, families)[j]
                 ),
@@ -117,9 +127,9 @@ def _bootstrap(
         many = cube.trained.shape[1] > 1
         weights = [redrawn(cube, rng) if many else None for _ in range(_REDRAWN if many else 1)]
         drawn.append(
-            [judge(means(cube.goodness, w), means(cube.ari, w), cube.healthy) for w in weights]
+            [judge(means(cube.goodness, w), means(cube.right, w), cube.healthy) for w in weights]
         )
-    centre = [judge(means(cube.goodness), means(cube.ari), cube.healthy) for cube in real]
+    centre = [judge(means(cube.goodness), means(cube.right), cube.healthy) for cube in real]
     rho = [_moved(one, c, "rho") for one, c in zip(drawn, centre, strict=True)]
     regrets = [_moved(one, c, "regret") for one, c in zip(drawn, centre, strict=True)]
     members = [np.flatnonzero(family == f) for f in families]
@@ -164,7 +174,7 @@ def _within(
             for i, cube in enumerate(real):
                 mask = cube.healthy & np.array([p.get(path) == value for p in cube.params])
                 if mask.any():
-                    rows[i] = judge(means(cube.goodness), means(cube.ari), mask).rho
+                    rows[i] = judge(means(cube.goodness), means(cube.right), mask).rho
             by_family = np.stack([_column_means(rows[family == f]) for f in families])
             found.setdefault(path, {})[str(value)] = _column_means(by_family)
     return found

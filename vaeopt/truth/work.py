@@ -50,17 +50,15 @@ def trained(scene: ReadyScene, tasks: Sequence[Task], *, kept: bool) -> Iterator
         cache=scene.session.cache,
         folder=scene.file.folder,
     )
-    begun = time.perf_counter()
-    for task, workflow, run in zip(tasks, workflows, runs, strict=True):
+    for task, run in zip(tasks, runs, strict=True):
         if isinstance(run, VaeoptError):
             yield Failure(task, str(run))
             continue
         if isinstance(run, Exception):
             raise run
-        row = row_of(scene, task, workflow, run, begun=begun)
+        row = row_of(scene, task, run)
         if kept:
             keep(scene, task, run)
-        begun = time.perf_counter()
         yield row
 
 
@@ -70,22 +68,18 @@ def rescored(scene: ReadyScene, task: Task) -> Row:
     Raises:
         StudyError: they cannot be read.
     """
-    begun = time.perf_counter()
-    return row_of(scene, task, scene.workflow(task), restored(scene, task), begun=begun)
+    return row_of(scene, task, restored(scene, task))
 
 
-def row_of(
-    scene: ReadyScene, task: Task, workflow: Workflow, run: WorkflowRun, *, begun: float
-) -> Row:
+def row_of(scene: ReadyScene, task: Task, run: WorkflowRun) -> Row:
     """Everything that is kept of one training.
 
     Args:
         scene: where it was trained.
         task: which training it is.
-        workflow: its settings.
         run: scored by the workflow of the benchmark.
-        begun: when its walk began, by ``time.perf_counter`` [s].
     """
+    begun = time.perf_counter()
     settings = scene.file.settings
     scores: dict[str, float | None] = {}
     for reward in columns_of(settings.workflow, settings.scores):
@@ -94,15 +88,16 @@ def row_of(
         seen = _seen(view, run, scene.seeds(task), scene.session)
         for reward in view.values:
             scores[f"{name}.{reward.label}"] = None if seen is None else _value(reward, seen)
+    truth = _truth(scene, run)
     return Row(
         params=dict(task.params),
         seed=task.seed,
         margin=run.collapse.margin,
         reason="; ".join(run.collapse.reasons),
-        truth=_truth(scene, run),
+        truth=truth,
         scores=scores,
         epochs=len(run.vae.loss_nats),
-        seconds=round(time.perf_counter() - begun, 2),
+        seconds=round(sum(run.seconds.values()) + time.perf_counter() - begun, 2),
     )
 
 

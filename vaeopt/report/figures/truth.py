@@ -13,7 +13,15 @@ from vaeopt.report.palette import component_colour
 from vaeopt.report.style import GRID, INK, blank, numbers, styled
 from vaeopt.truth import RewardSummary, Summary
 
-__all__ = ["BAR_REGRET", "BAR_RHO", "TruthInfo", "draw_truth", "truth_frame", "truth_info"]
+__all__ = [
+    "BAR_REGRET",
+    "BAR_RHO",
+    "TARGETS",
+    "TruthInfo",
+    "draw_truth",
+    "truth_frame",
+    "truth_info",
+]
 
 BAR_RHO, BAR_REGRET = 0.85, 0.05
 """what a default reward should reach: mean Spearman at least, mean regret at most"""
@@ -22,10 +30,23 @@ _ROW_PX, _FRAME_PX, _WIDTH_PX = 22, 180, 1100
 _MOST = 28
 
 
+TARGETS = {
+    "ari_true_k": "ARI",
+    "ami_true_k": "AMI",
+    "ari_own_true_k": "ARI of the own fit with the true K",
+    "ari_chosen": "ARI at the chosen K",
+    "ami_chosen": "AMI at the chosen K",
+    "knn15": "k-NN accuracy",
+}
+"""names of the metrics that rewards are judged by"""
+
+
 class TruthInfo(NamedTuple):
     """Rewards from the best to the worst."""
 
     name: str
+    target: str
+    """metric that rewards are judged by"""
     rewards: list[str]
     """with the number of others that judge alike, such as forms of one criterion"""
     families: list[str]
@@ -58,6 +79,7 @@ def truth_info(summary: Summary, most: int = _MOST) -> TruthInfo:
     families, references = summary.families, summary.references
     return TruthInfo(
         name=summary.name,
+        target=TARGETS[summary.target],
         rewards=[_named(group) for group in shown],
         families=families,
         rho=_table([[o.rho.mean, o.rho.low, o.rho.high] for o in first], 3),
@@ -116,7 +138,7 @@ def truth_frame(info: TruthInfo) -> pd.DataFrame:
 
 
 def draw_truth(info: TruthInfo) -> go.Figure:
-    """One line per reward: left its Spearman with the ARI, right the regret of its picks."""
+    """One line per reward: left its Spearman with the truth, right the regret of its picks."""
     if not info.rewards:
         return blank("no training on a scan with several building blocks is finished")
     rows = [*info.rewards, *(f"<i>{name}</i>" for name in info.references)]
@@ -144,8 +166,8 @@ def draw_truth(info: TruthInfo) -> go.Figure:
         )
     styled(figure, height=_FRAME_PX + _ROW_PX * len(rows))
     better = "higher is better →", "← lower is better"
-    figure.update_xaxes(title_text=f"Spearman of reward and ARI ({better[0]})", row=1, col=1)
-    figure.update_xaxes(title_text=f"ARI that its pick lacks ({better[1]})", row=1, col=2)
+    figure.update_xaxes(title_text=f"Spearman with {info.target} ({better[0]})", row=1, col=1)
+    figure.update_xaxes(title_text=f"{info.target} that its pick lacks ({better[1]})", row=1, col=2)
     figure.update_xaxes(zeroline=True, zerolinecolor=GRID, zerolinewidth=2)
     figure.update_yaxes(range=[len(rows) - 0.4, -0.6], dtick=1, tickfont={"size": 12})
     figure.update_yaxes(ticks="", showticklabels=False, col=2)
