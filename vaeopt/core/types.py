@@ -21,6 +21,7 @@ __all__ = [
     "KeyPoints",
     "LatentDiagnostics",
     "Latents",
+    "Look",
     "Micrograph",
     "Mixture",
     "Patches",
@@ -359,6 +360,16 @@ class Recut:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Look:
+    """What key points look like to a classical descriptor, however they are turned."""
+
+    alike: Ints
+    """(n_patches, k): the most similar key points of each, -1 where there are fewer"""
+    labels: Mapping[int, Ints]
+    """by number of components K: (n_patches,) components of a mixture of the descriptors"""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class WorkflowRun:
     """One walk through all stages, with everything that a reward may look at."""
 
@@ -377,9 +388,8 @@ class WorkflowRun:
     """Bayesian mixture of the same latents; there only if a reward needs it"""
     recuts: Mapping[str, Recut] = field(default_factory=dict)
     """``rotation`` and ``jitter``; there only if a reward needs them (semantics 8.2)"""
-    alike: Ints | None = None
-    """(n_patches, k): key points whose windows look most like that of each one, however they are
-    turned, -1 where there are fewer; there only if a reward needs them (semantics 8.4)"""
+    look: Look | None = None
+    """what windows look like to a descriptor; there only if a reward needs it (semantics 8.4)"""
     resampled: tuple[Mixture, ...] = ()
     """the mixture fitted again to other subsets of the kept points (semantics 4.5)"""
     replicates: tuple["WorkflowRun", ...] = ()

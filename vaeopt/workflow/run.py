@@ -18,9 +18,9 @@ from vaeopt.core.types import (
 )
 from vaeopt.stages.latent_filter.base import LARGEST_MARGIN, log_margin
 from vaeopt.stages.rewards import Reward
-from vaeopt.workflow.alike import ALIKE, alike_of
 from vaeopt.workflow.cache import StageCache
 from vaeopt.workflow.early import HOPELESS_MARGIN
+from vaeopt.workflow.look import LOOK, look_of
 from vaeopt.workflow.members import Filtered, filtered, timed, with_evidence, with_mixtures
 from vaeopt.workflow.recuts import POSES, recut_of
 from vaeopt.workflow.scores import needs_of
@@ -174,16 +174,16 @@ def refit(
 
 
 def _with_views(run: WorkflowRun, needs: frozenset[str], cache: StageCache) -> WorkflowRun:
-    """The run with second cuts and look-alikes, as far as they are asked for."""
+    """The run with second cuts and looks, as far as they are asked for."""
     seconds, recuts = dict(run.seconds), dict(run.recuts)
     for name in sorted(needs & POSES - recuts.keys()):
         with timed(seconds, name):
             recuts[name] = recut_of(run, name, cache)
-    alike = run.alike
-    if ALIKE in needs and alike is None:
-        with timed(seconds, ALIKE):
-            alike = alike_of(run, cache)
-    return replace(run, recuts=recuts, alike=alike, seconds=seconds)
+    look = run.look
+    if LOOK in needs and look is None:
+        with timed(seconds, LOOK):
+            look = look_of(run, cache)
+    return replace(run, recuts=recuts, look=look, seconds=seconds)
 
 
 def _verdict(workflow: Workflow, run: WorkflowRun, *, finite: bool) -> Collapse:

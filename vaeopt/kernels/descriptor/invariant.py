@@ -1,15 +1,11 @@
-"""Descriptors of windows that do not change when a window is turned, and hardly when it is shifted.
+"""Descriptors of windows that hardly change when a window is turned or shifted.
 
-Two classical views of each window, joined:
+The amplitude spectrum of a window under a round taper changes with a shift only by what leaves and
+enters. On circles about zero frequency it is a function of the angle, and a turn of the window
+shifts that function: the absolute values of its Fourier coefficients stay.
 
-- *rings*: grey values on circles about the key point, and their Fourier coefficients F_m(r) over
-  the angle. A turn by phi multiplies F_m by exp(i m phi), so that |F_m(r)| stays, and so does
-  F_m(r) conj(F_m(r')) of neighbouring rings, which says how they are turned against each other.
-- *spectrum*: the amplitude spectrum of the window under a round taper, which a shift changes only
-  through what leaves and enters, on circles about zero frequency, with |F_m| over the angle again.
-
-Sources: Kondor, "Group theoretical methods in machine learning", Columbia University (2008), on
-invariants of turns; Ojansivu and Heikkila, ICISP (2008), on spectra as descriptors of texture.
+Source: Ojansivu and Heikkila, ICISP 2008, LNCS 5099, 236, for spectra as blur-tolerant descriptors;
+Lazebnik, Schmid and Ponce, IEEE TPAMI 27, 1265 (2005), for texture compared whatever its turn.
 """
 
 from typing import Any
@@ -23,8 +19,6 @@ __all__ = ["describe", "most_alike"]
 
 Array = NDArray[np.floating[Any]]
 
-_SMOOTH_PX = 0.7  # a little less noise; finer detail than this is not resolved by the rings anyway
-_RINGS, _RING_ANGLES, _RING_ORDER = 6, 48, 8
 _BANDS, _BAND_ANGLES, _BAND_ORDER = 8, 32, 4
 _PASSED = 0.7  # of the Nyquist frequency: what lies above is mostly noise
 _BLOCK_PIXELS = 4_000_000
@@ -33,8 +27,8 @@ _BLOCK_PIXELS = 4_000_000
 def describe(pixels: ArrayLike, yx_px: ArrayLike, size_px: int, *, n_features: int = 12) -> Array:
     """Descriptor of the round window about each place.
 
-    Features are standardised over the places, the two views get equal weight, and the first
-    principal components are returned: distances between descriptors are Euclidean.
+    Features are standardised over the places, and their first principal components are returned:
+    distances between descriptors are Euclidean.
 
     Args:
         pixels: (height, width) image.
@@ -51,14 +45,12 @@ def describe(pixels: ArrayLike, yx_px: ArrayLike, size_px: int, *, n_features: i
     image, places = np.asarray(pixels, np.float64), np.asarray(yx_px, np.float64).reshape(-1, 2)
     if size_px < 3:
         raise ValueError(f"size_px must be 3 or more, got {size_px}")
-    step = max(1, _BLOCK_PIXELS // max(size_px, 48) ** 2)
-    smooth = ndimage.gaussian_filter(image, _SMOOTH_PX)
+    step = max(1, _BLOCK_PIXELS // _padded(size_px) ** 2)
     blocks = [places[start : start + step] for start in range(0, len(places), step)]
     if not blocks:
         return np.zeros((0, 0))
-    rings = np.concatenate([_rings(smooth, block, size_px / 2) for block in blocks])
     spectra = np.concatenate([_spectra(image, block, size_px) for block in blocks])
-    return _principal(np.hstack([_balanced(rings), _balanced(spectra)]), n_features)
+    return _principal(_standardised(spectra), n_features)
 
 
 def most_alike(
@@ -100,19 +92,6 @@ def most_alike(
     return found
 
 
-def _rings(image: Array, places: Array, radius_px: float) -> Array:
-    radius = (np.arange(_RINGS) + 0.5) / _RINGS * radius_px
-    angle = np.arange(_RING_ANGLES) * 2 * np.pi / _RING_ANGLES
-    row = places[:, 0, None, None] + radius[:, None] * np.sin(angle)
-    column = places[:, 1, None, None] + radius[:, None] * np.cos(angle)
-    grey = ndimage.map_coordinates(image, [row, column], order=1, mode="mirror")
-    wave = np.fft.rfft(grey, axis=2)[:, :, : _RING_ORDER + 1] / _RING_ANGLES
-    between = wave[:, :-1, 1:] * wave[:, 1:, 1:].conj()
-    between /= np.sqrt(np.abs(between) + 1e-12)  # in the unit of grey values, as the rest
-    views = (np.abs(wave), between.real, np.abs(between.imag))  # |imag|: mirror images are alike
-    return np.hstack([view.reshape(len(places), -1) for view in views])
-
-
 def _spectra(image: Array, places: Array, size_px: int) -> Array:
     offset = np.arange(size_px) - (size_px - 1) / 2
     row = places[:, 0, None, None] + offset[:, None] + np.zeros(size_px)
@@ -123,7 +102,7 @@ def _spectra(image: Array, places: Array, size_px: int) -> Array:
     mean = np.average(grey.reshape(len(places), -1), axis=1, weights=taper.ravel())
     grey = grey - mean[:, None, None]
     variance = np.average((grey**2).reshape(len(places), -1), axis=1, weights=taper.ravel())
-    padded = 32 * -(-size_px // 32)
+    padded = _padded(size_px)
     spectrum = np.fft.fftshift(np.fft.fft2(grey * taper, s=(padded, padded)), axes=(1, 2))
     strength = np.sqrt(np.abs(spectrum)).reshape(len(places), -1)
     bands = (strength @ _bands_of(padded)).reshape(len(places), _BANDS, _BAND_ANGLES)
@@ -146,13 +125,18 @@ def _bands_of(padded: int) -> Array:
     return weights
 
 
-def _balanced(features: Array) -> Array:
-    """Standardised, with a mean square of 1 per place in total; constants stay 0."""
+def _padded(size_px: int) -> int:
+    """Edge of the window with zeros round it, for a fast transform."""
+    return 32 * -(-size_px // 32)
+
+
+def _standardised(features: Array) -> Array:
+    """Zero mean and unit variance over places, and a mean square of 1 per place in total."""
     centred = features - features.mean(axis=0)
     spread = centred.std(axis=0)
-    scaled = centred / np.where(spread > 1e-9, spread, np.inf)
-    total = np.sqrt(np.mean(np.sum(scaled**2, axis=1)))
-    return np.asarray(scaled / total if total > 0 else scaled)
+    told = spread > 1e-9  # a feature that is the same everywhere says nothing
+    scaled = centred / np.where(told, spread, np.inf)
+    return np.asarray(scaled / np.sqrt(max(1, told.sum())))
 
 
 def _principal(features: Array, most: int) -> Array:
