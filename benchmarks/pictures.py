@@ -44,9 +44,9 @@ TRIALS = ROOT / "benchmarks" / "results" / "trial.json"
 EPOCHS = 30
 NOTES = 1000
 RUNS = {
-    "quick-start": ("quick-start", [f"vae.epochs={EPOCHS}"]),
+    "quick-start": ("benchmarks/study/quick-start", [f"vae.epochs={EPOCHS}"]),
     "paper": (
-        "pzt-paper",
+        "studies/pzt-paper",
         [f"vae.epochs={EPOCHS}", "patches.size_px=13", "vae.invariances=rotation+translation"],
     ),
 }
@@ -81,7 +81,7 @@ def subject(workflow: Workflow, run: WorkflowRun) -> Subject:
 def drawn(name: str, repeats: int) -> dict[str, Any]:
     """All pictures of one run."""
     study, changes = RUNS[name]
-    file = open_study(ROOT / "studies" / study, overrides=changes)
+    file = open_study(ROOT / study, overrides=changes)
     run, workflow = vo.run(file), file.settings.workflow
     pictures = {
         picture: {

@@ -23,7 +23,7 @@ from vaeopt.study.file import open_study
 from vaeopt.study.session import Session, prepare
 from vaeopt.workflow import walk
 
-STUDY = Path(__file__).parents[1] / "studies" / "quick-start"
+STUDY = Path(__file__).parent / "study" / "quick-start"
 RESULTS = Path(__file__).parent / "results" / "precision.json"
 ARITHMETIC = {
     "float32": ("native", "float32"),

@@ -31,7 +31,7 @@ from vaeopt.study.file import open_study
 from vaeopt.study.session import Session, prepare
 from vaeopt.workflow import walk
 
-STUDY = Path(__file__).parents[1] / "studies" / "quick-start"
+STUDY = Path(__file__).parent / "study" / "quick-start"
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
 REWARDS = ("reconstruction", "gain", "rate", "silhouette")
 PLAIN: dict[str, Any] = {

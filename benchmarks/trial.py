@@ -41,7 +41,7 @@ def seconds(study: optuna.Study) -> list[dict[str, float]]:
 
 def run(folder: Path, source: str, **changes: Any) -> list[dict[str, float]]:
     """Trials of a study of the project with some settings changed, in a folder of its own."""
-    settings = open_study(ROOT / "studies" / source).settings
+    settings = open_study(ROOT / source).settings
     table = settings.model_dump(mode="json", exclude_unset=True)
     for path, value in changes.items():
         place = table
@@ -77,11 +77,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         trials = {
             "quick-start": run(
-                Path(folder, "quick"), "quick-start", optuna__n_trials=3 if words.quick else 12
+                Path(folder, "quick"),
+                "benchmarks/study/quick-start",
+                optuna__n_trials=3 if words.quick else 12,
             ),
             f"paper, rt, {PAPER_PX} px, {epochs} epochs": run(
                 Path(folder, "paper"),
-                "pzt-paper",
+                "studies/pzt-paper",
                 optuna__n_trials=1,
                 workflow__vae__epochs=epochs,
                 workflow__vae__precision="auto",

@@ -15,7 +15,9 @@ from vaeopt.study.file import open_study
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "vaeopt").rglob("*.py"))
 PYTHON = sorted([*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
-STUDIES = sorted((ROOT / "studies").glob("*/study.toml"))
+STUDIES = sorted(
+    [*(ROOT / "studies").glob("*/study.toml"), *(ROOT / "benchmarks").glob("study/*/study.toml")]
+)
 LONGEST = 400
 
 

@@ -2,12 +2,12 @@
 
     python benchmarks/storage/overhead.py [--quick] [--samplers tpe gp ...] [--sizes 10 100 ...]
 
-A study of the size of ``studies/quick-start`` (two objectives, a constraint) with six parameters
-holds N finished trials, each with the attributes and files of a real one. Then trials go through
-the loop of the package as always, except that the training is left out: its result is that of the
-real trial, and pictures are not drawn. The peer is plain Optuna in the same run and beside the same
-N trials: ask, six ``suggest`` calls, constraint and tell on its default SQLite, with one sampler
-object that is kept; it writes no files and no attributes.
+A study of the size of ``benchmarks/study/quick-start`` (two objectives, a constraint) with six
+parameters holds N finished trials, each with the attributes and files of a real one. Then trials go
+through the loop of the package as always, except that the training is left out: its result is that
+of the real trial, and pictures are not drawn. The peer is plain Optuna in the same run and beside
+the same N trials: ask, six ``suggest`` calls, constraint and tell on its default SQLite, with one
+sampler object that is kept; it writes no files and no attributes.
 
 Writes ``benchmarks/results/overhead.json`` and prints a table.
 """
@@ -62,7 +62,7 @@ Spent = dict[str, list[float]]
 
 def study_file(folder: Path, sampler: str, n_trials: int) -> StudyFile:
     """The quick start with six parameters, all settings in one place."""
-    table = open_study(ROOT / "studies" / "quick-start").settings.model_dump(
+    table = open_study(ROOT / "benchmarks" / "study" / "quick-start").settings.model_dump(
         mode="json", exclude_unset=True
     )
     table["search"] = SEARCH

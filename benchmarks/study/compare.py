@@ -41,7 +41,10 @@ from vaeopt.workflow import rewards_of, walk
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "study.json"
-STUDIES = HERE.parents[1] / "studies"
+STUDIES = {
+    "quick-start": HERE / "quick-start",
+    "pzt-domains": HERE.parents[1] / "studies" / "pzt-domains",
+}
 RECIPES = {  # those of by_hand.py
     "quick-start": "epochs = 50, batch_size = 64, learning_rate = 0.003",
     "pzt-domains": "epochs = 100, batch_size = 128, learning_rate = 0.003",
@@ -182,7 +185,7 @@ def compared(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
     # The folder has the name of the study, so that plug-ins or files beside it would be found.
     mine = folder / words.study
     shutil.copytree(
-        STUDIES / words.study, mine, ignore=shutil.ignore_patterns("*.db*", "artefacts", "report")
+        STUDIES[words.study], mine, ignore=shutil.ignore_patterns("*.db*", "artefacts", "report")
     )
     if words.recipe == "by-hand":
         train_as_by_hand(mine / "study.toml", words.study)
@@ -244,7 +247,7 @@ def compared(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", required=True, help="interpreter that has pyroVED")
-    parser.add_argument("--study", choices=["quick-start", "pzt-domains"], default="quick-start")
+    parser.add_argument("--study", choices=STUDIES, default="quick-start")
     parser.add_argument("--n-trials", type=int, default=30, help="of ours")
     parser.add_argument("--recipe", choices=["shipped", "by-hand"], default="shipped")
     parser.add_argument(
