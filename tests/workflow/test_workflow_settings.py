@@ -139,6 +139,15 @@ def test_the_quick_preset_changes_the_training_only() -> None:
     assert same == default
 
 
+def test_the_thorough_preset_trains_longer_in_smaller_batches_with_less_kl() -> None:
+    thorough, quick, default = _make(preset="thorough"), _make(preset="quick"), _make()
+    vae = thorough.vae
+    assert (vae.epochs, vae.batch_size, vae.learning_rate) == (200, 32, 4e-3)
+    assert (vae.pixels, vae.schedule, vae.precision) == (0.25, "one-cycle", "auto")
+    assert vae.kl_scale < quick.vae.kl_scale
+    assert thorough.model_copy(update={"vae": default.vae}) == default
+
+
 def test_what_the_table_says_wins_over_the_preset() -> None:
     changed = _make(preset="paper", vae={"epochs": 10}, keypoints={"kind": "grid"})
     assert (changed.vae.epochs, changed.vae.kl_estimator) == (10, "sampled")

@@ -70,6 +70,19 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "precision": "auto",
         },
     },
+    # What a new study starts from (docs/truth.md). Large windows and several invariances at once
+    # are often not learnt in a quick training, and with more KL their latents collapse.
+    "thorough": {
+        "vae": {
+            "epochs": 200,
+            "batch_size": 32,
+            "pixels": 0.25,
+            "learning_rate": 4e-3,
+            "schedule": "one-cycle",
+            "precision": "auto",
+            "kl_scale": 3e-4,
+        },
+    },
     # For domains and grains: types that lie together in space (semantics 9.3).
     "spatial": {
         "rewards": [{"kind": "reconstruction"}, {"kind": "gain"}, {"kind": "spatial-kappa"}],
