@@ -13,6 +13,8 @@ from vaeopt.report.page.words import Confirmed, Edge, Facts
 from vaeopt.study.fronts.pareto import best, front, margin
 from vaeopt.study.optimize import optimize
 from vaeopt.study.results.confirm import CONFIRM
+from vaeopt.study.results.stored import RESCORED
+from vaeopt.study.results.verdict import verdict_lines
 from vaeopt.study.session import prepare
 
 
@@ -56,6 +58,7 @@ def test_facts_of_a_compromise(finished_folder: Path) -> None:
     assert found.runner_up is None
     assert found.gained_late is None, "6 trials say nothing of it"
     assert {pick.reward for pick in found.picks} == {"fvu_core", "gain"}
+    assert found.verdict is None, "nothing that this study stores says it"
 
 
 def test_facts_of_one_objective(tmp_path: Path) -> None:
@@ -68,6 +71,14 @@ def test_facts_of_one_objective(tmp_path: Path) -> None:
     assert found.runner_up.lead == pytest.approx(values[1] - values[0])
     assert found.runner_up.sd is None
     assert found.win_share is None
+
+
+def test_a_study_with_the_reward_has_a_verdict(finished_copy: Path) -> None:
+    held = {str(n): {"value": 0.1, "sd": None, "n": 1} for n in range(6)}
+    table = {"reward": {}, "direction": "maximize", "values": held}
+    vo.load_study(finished_copy).set_user_attr(RESCORED, {"descriptor_ami": table})
+    study, found = facts(finished_copy)
+    assert [found.verdict] == verdict_lines(study)
 
 
 def test_replicates_give_a_deviation(tmp_path: Path) -> None:

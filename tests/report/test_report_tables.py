@@ -66,7 +66,7 @@ def test_json_says_what_the_trials_say(
     finished_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["best", str(finished_folder), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["trials"]
     study = vo.load_study(finished_folder)
     good = {t.number: t for t in feasible(study)}
     assert [row["trial"] for row in rows] == [t.number for t in front(study)]

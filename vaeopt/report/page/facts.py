@@ -18,6 +18,7 @@ from vaeopt.study.fronts.preferences import win_share
 from vaeopt.study.results.access import metric_names
 from vaeopt.study.results.confirm import CONFIRM
 from vaeopt.study.results.records import scores_in, settings_of
+from vaeopt.study.results.verdict import verdict_lines
 from vaeopt.study.session import Session
 from vaeopt.workflow import Workflow
 
@@ -77,6 +78,7 @@ def facts_of(study: optuna.Study, session: Session) -> Facts | None:
         picks=_picks(study),
         gained_late=_gained_late(study),
         certainty=_certainty(primitives),
+        verdict=next(iter(verdict_lines(study)), None),
     )
 
 

@@ -101,6 +101,8 @@ class Facts(NamedTuple):
     """relative growth of hypervolume (or best value) in the last quarter of the trials"""
     certainty: float | None = None
     """probability of a fitted key point's own component, geometric mean; None without components"""
+    verdict: str | None = None
+    """whether there are building blocks at all, as a sentence without a full stop"""
 
 
 class Step(NamedTuple):
@@ -137,7 +139,10 @@ def _listed(words: list[str]) -> str:
 
 def found(facts: Facts) -> list[str]:
     """What the winner is and shows."""
-    return [_components(facts), _recipe(facts), _quality(facts)]
+    lines = [_components(facts), _recipe(facts), _quality(facts)]
+    if facts.verdict is not None:
+        lines.append(f"{facts.verdict[0].upper()}{facts.verdict[1:]}.")
+    return lines
 
 
 def _components(facts: Facts) -> str:

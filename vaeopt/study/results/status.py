@@ -18,6 +18,7 @@ from vaeopt.study.processes.process import worker_name
 from vaeopt.study.results.access import metric_names, spans
 from vaeopt.study.results.pace import LAST, Pace, pace_of
 from vaeopt.study.results.records import without_files
+from vaeopt.study.results.verdict import verdict_of
 
 __all__ = [
     "Failed",
@@ -104,6 +105,8 @@ class Status:
     front: Sequence[Good]
     failures: Sequence[Failed]
     """the last ones, newest first"""
+    verdict: Mapping[str, Any] | None
+    """whether there are building blocks; None where the study has no reward that says so"""
     accepted: Sequence[str]
     """changes of the study that were let through"""
     without_files: Sequence[int] | None
@@ -145,7 +148,7 @@ def status_of(
     workers = len({each.worker for each in running if each.alive})
     pace, missing = pace_of(trials, last=last), max(0, wanted - len(complete))
     ages = [each.age_s for each in running if each.alive]
-    names, chosen = metric_names(study), compromise(study)
+    names, chosen, verdict = metric_names(study), compromise(study), verdict_of(study)
     return Status(
         study=study.study_name,
         time=now.isoformat(timespec="seconds"),
@@ -168,6 +171,7 @@ def status_of(
         best=None if chosen is None else _good(names, chosen),
         front=[_good(names, t) for t in front(study)],
         failures=[_failed(t) for t in failed[: -_FAILURES - 1 : -1]],
+        verdict=None if verdict is None else verdict.to_table(),
         accepted=accepted_lines(study),
         without_files=None if store is None else without_files(complete, store),
     )
