@@ -20,8 +20,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "terminal.md"
 STATE = {
     "accepted", "best", "collapsed", "directions", "done", "ended_early", "failed", "failures",
     "finished", "front", "interrupted", "left_s", "paced_over", "repeats", "running",
-    "seconds_per_trial", "storage", "study", "time", "trials_per_hour", "wanted", "without_files",
-    "workers",
+    "seconds_per_trial", "storage", "study", "time", "trials_per_hour", "verdict", "wanted",
+    "without_files", "workers",
 }  # fmt: skip
 KEYS = {
     "new": {"files"},
@@ -34,6 +34,7 @@ KEYS = {
     "optimize": STATE,
     "worker": STATE,
     "status": STATE,
+    "best": {"trials", "truth", "verdict"},
     "report": {"folder", "page"},
     "confirm": set(),
     "rescore": {"direction", "label", "reward", "scores", "settings", "skipped", "study"},

@@ -50,7 +50,7 @@ def test_json_carries_both_columns(
 ) -> None:
     assert main(["best", str(finished_folder), "--weights", "gain=1", "--json"]) == 0
     share = win_share(vo.load_study(finished_folder))
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)["trials"]
     assert {row["trial"]: row["win_share"] for row in found} == pytest.approx(
         {trial.number: share[trial.number] for trial in front(vo.load_study(finished_folder))}
     )

@@ -14,6 +14,7 @@ from tests.study.tiny import N_TRIALS, ONE, contents, stripes, write_study
 from vaeopt.cli import main
 from vaeopt.study.fronts.pareto import best, front
 
+NOTHING = '{\n  "trials": [],\n  "verdict": null,\n  "truth": null\n}\n'
 UNSCORABLE = '{ kind = "variance-product", minimum = 1e9 }'
 
 
@@ -144,7 +145,7 @@ def test_without_a_feasible_trial_best_says_so_with_status_3(
     folder = write_study(tmp_path, rewards=ONE, latent_filter=UNSCORABLE, n_trials=1)
     assert main(["optimize", str(folder), "--timeout", "1e-9", "--quiet"]) == 0
     line = "vaeopt: no feasible trial yet: none is finished, or all have collapsed\n"
-    for text, flags in (("", []), ("[]\n", ["--json"])):
+    for text, flags in (("", []), (NOTHING, ["--json"])):
         capsys.readouterr()
         assert main(["best", str(folder), *flags]) == 3
         assert capsys.readouterr() == (text, line), "nothing is finished"
@@ -152,7 +153,7 @@ def test_without_a_feasible_trial_best_says_so_with_status_3(
     assert capsys.readouterr().err == (
         "vaeopt: no feasible trial: all 1 have collapsed; the reasons stand in the report\n"
     )
-    for text, flags in (("", []), ("[]\n", ["--json"])):
+    for text, flags in (("", []), (NOTHING, ["--json"])):
         capsys.readouterr()
         assert main(["best", str(folder), *flags]) == 3
         assert capsys.readouterr() == (text, line), "all have collapsed"

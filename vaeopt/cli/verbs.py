@@ -7,6 +7,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from vaeopt.cli.answer import answer
+from vaeopt.cli.best import NONE_FEASIBLE, best
 from vaeopt.cli.once import check, kinds, new, run
 from vaeopt.core.secrets import masked
 
@@ -36,9 +37,6 @@ __all__ = [
     "status",
     "worker",
 ]
-
-
-_NONE_FEASIBLE = "no feasible trial yet: none is finished, or all have collapsed"
 
 
 def complain(line: str) -> None:
@@ -88,6 +86,7 @@ def optimize(arguments: argparse.Namespace) -> int:
     from vaeopt.report.terminal import terminal
     from vaeopt.study.file import open_study
     from vaeopt.study.fronts.pareto import compromise, finished
+    from vaeopt.study.results.verdict import verdict_lines
     from vaeopt.study.storage import shown_url, storage_url
 
     file = open_study(arguments.study)
@@ -107,6 +106,7 @@ def optimize(arguments: argparse.Namespace) -> int:
     if not table.empty:
         lines.append("Pareto front" if len(study.directions) > 1 else "best trials")
         lines.append(format_frame(table))
+    lines += verdict_lines(study)
     lines.append(f"study {study.study_name!r} in {shown_url(storage_url(file, arguments.storage))}")
     lines.append(f"next: vaeopt report {quote(str(arguments.study))}{_there(arguments)}")
     answer(arguments, _state(arguments, file, study), lines)
@@ -175,23 +175,6 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def best(arguments: argparse.Namespace) -> int:
-    """Show the best trials."""
-    from vaeopt.report.tables import best_frame, format_frame
-    from vaeopt.study.fronts.preferences import parse_weights
-    from vaeopt.study.results.access import metric_names
-
-    _, study = _load(arguments)
-    given = arguments.weights
-    weights = None if given is None else parse_weights(given, metric_names(study))
-    table = best_frame(study, weights=weights, order_by=arguments.order_by, recorded=arguments.json)
-    answer(arguments, table, [] if table.empty else [format_frame(table)])
-    if table.empty:
-        complain(_NONE_FEASIBLE)
-        return 3
-    return 0
-
-
 def confirm(arguments: argparse.Namespace) -> int:
     """Train the leaders again."""
     from vaeopt.report.illustrated import confirm
@@ -201,7 +184,7 @@ def confirm(arguments: argparse.Namespace) -> int:
 
     file, study = _load(arguments)
     if compromise(study) is None:
-        complain(_NONE_FEASIBLE)
+        complain(NONE_FEASIBLE)
         return 3
     with terminal(quiet=arguments.quiet) as progress:
         result = confirm(

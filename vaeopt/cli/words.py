@@ -141,6 +141,11 @@ def parser() -> argparse.ArgumentParser:
         "--weights", metavar="NAME=W,...", help="order by what you prefer, e.g. fvu_core=1,gain=2"
     )
     order.add_argument("--order-by", metavar="LABEL", help="order by any stored score")
+    sub.add_argument(
+        "--truth",
+        action="store_true",
+        help="also compare with the truth, where the image is a rendered one",
+    )
     machines(sub)
     storage(sub)
 

@@ -10,10 +10,13 @@ from vaeopt.truth.findings import Interval, Reference, RewardSummary, SceneSumma
 from vaeopt.truth.metrics import Truth, regret, truth_of
 from vaeopt.truth.results import summary_of
 from vaeopt.truth.rows import Row
+from vaeopt.truth.studied import JudgedPick, JudgedStudy, judged_study
 
 __all__ = [
     "GridProgress",
     "Interval",
+    "JudgedPick",
+    "JudgedStudy",
     "Reference",
     "RewardSummary",
     "Row",
@@ -24,6 +27,7 @@ __all__ = [
     "Truth",
     "TruthFile",
     "TruthSettings",
+    "judged_study",
     "open_truth",
     "regret",
     "rescore",
