@@ -1,4 +1,5 @@
-# make demo   install, run the quick-start study, print the best trials and where the report is
+# make demo   install, run the quick-start study, print the best trials, how right
+#             they are, and where the report is
 # make test   install with the tools of developers, run all checks and tests, which build the site
 # make docs   build the documentation: build/site/index.html
 PYTHON ?= python3
@@ -23,6 +24,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/vaeopt optimize studies/quick-start
+	$(BIN)/vaeopt best studies/quick-start --order-by descriptor_ami --truth
 	$(BIN)/vaeopt report studies/quick-start
 
 test: $(VENV)/.installed-dev

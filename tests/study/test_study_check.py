@@ -1,5 +1,6 @@
 """A check walks through a study without training; a new study passes it; kinds are listed."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.study.tiny import contents, stripes, write_study
 from vaeopt.core.errors import DataError, StudyError
 from vaeopt.core.settings import Plugin
 from vaeopt.stages.keypoints import detect
+from vaeopt.stages.rewards.descriptor_ami import STRUCTURE
 from vaeopt.study.check import check
 from vaeopt.study.file import open_study
 from vaeopt.study.kinds import describe
@@ -122,7 +124,7 @@ def test_identity_does_not_depend_on_place_or_device(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["plain", "two words", 'quo"te', "ünïcode", "_x", "...", "a#b"])
 def test_a_new_study_passes_the_check_whatever_it_is_called(tmp_path: Path, name: str) -> None:
     image = tmp_path / f"{name} {{1}}.npy"
-    np.save(image, stripes(64))
+    np.save(image, stripes(128))
     path = write_new_study(tmp_path / "studies" / name, image=image)
     file = open_study(path.parent, overrides=["search={}", "keypoints=grid"])
     assert list(check(file))[-1].endswith("is fine")
@@ -136,7 +138,19 @@ def test_a_new_study_has_the_demo_image_where_none_is_given(tmp_path: Path) -> N
     table = tomllib.loads(path.read_text())
     assert table["name"] == "demo"
     assert table["image"]["dataset"] == "ferroelectric-domains"
-    open_study(path)
+    workflow = open_study(path).settings.workflow
+    assert table["workflow"]["preset"] == "thorough"
+    assert [reward.label for reward in workflow.rewards] == ["descriptor_ami"]
+    labels = ["fvu_core", "gain", "rate", "spatial_kappa", "rotation_ami"]
+    assert [reward.label for reward in workflow.scores] == labels
+    assert f"below {STRUCTURE:g}" in path.read_text()
+
+
+def test_what_a_new_study_says_of_a_pareto_front_holds(tmp_path: Path) -> None:
+    path = write_new_study(tmp_path / "demo", image=None)
+    (shown,) = re.findall(r"^# (\[ .+ \])", path.read_text(), re.MULTILINE)
+    two = open_study(path, overrides=[f"rewards={shown}", "scores=[]"]).settings.workflow
+    assert [reward.label for reward in two.rewards] == ["fvu_core", "descriptor_ami"]
 
 
 def test_a_new_study_of_a_scan_names_its_channels(tmp_path: Path) -> None:
