@@ -69,6 +69,7 @@ def test_picks_are_configurations_and_regret_is_to_the_best_of_them(lattice: Pat
         assert one.ari_true_k == pytest.approx(fmean(x for x in ari if x is not None))
         assert truth.ari_true_k is not None
         assert one.ari_true_k is not None
+        assert one.regret is not None
         assert one.regret == pytest.approx(truth.ari_true_k - one.ari_true_k)
         assert one.regret >= 0
     assert truth.regret == 0
