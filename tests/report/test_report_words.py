@@ -60,11 +60,11 @@ def test_what_was_found() -> None:
     ]
 
 
-def test_the_verdict_on_structure_is_the_last_sentence() -> None:
+def test_the_verdict_on_structure_comes_first() -> None:
     said = ONE._replace(verdict="no structure: the best descriptor_ami of 40 trials is 0.14")
     assert found(said) == [
-        *found(ONE),
         "No structure: the best descriptor_ami of 40 trials is 0.14.",
+        *found(ONE),
     ]
 
 

@@ -140,9 +140,10 @@ def _listed(words: list[str]) -> str:
 def found(facts: Facts) -> list[str]:
     """What the winner is and shows."""
     lines = [_components(facts), _recipe(facts), _quality(facts)]
-    if facts.verdict is not None:
-        lines.append(f"{facts.verdict[0].upper()}{facts.verdict[1:]}.")
-    return lines
+    if facts.verdict is None:
+        return lines
+    # First: without structure all that follows describes cuts.
+    return [f"{facts.verdict[0].upper()}{facts.verdict[1:]}.", *lines]
 
 
 def _components(facts: Facts) -> str:

@@ -47,7 +47,7 @@ class Verdict:
         if self.structure:
             return f"structure: {text} (trial {self.trial}), not below {self.threshold:g}"
         return (
-            f"no structure: {text}, below {self.threshold:g}; these components are cuts through a "
+            f"no structure: {text}, below {self.threshold:g}; the components are cuts through a "
             "continuum, or all windows are too small to show a building block"
         )
 
