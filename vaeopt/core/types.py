@@ -389,7 +389,7 @@ class WorkflowRun:
     recuts: Mapping[str, Recut] = field(default_factory=dict)
     """``rotation`` and ``jitter``; there only if a reward needs them (semantics 8.2)"""
     look: Look | None = None
-    """what windows look like to a descriptor; there only if a reward needs it (semantics 8.4)"""
+    """what windows look like to a descriptor; there only if a reward needs it (semantics 8.5)"""
     resampled: tuple[Mixture, ...] = ()
     """the mixture fitted again to other subsets of the kept points (semantics 4.5)"""
     replicates: tuple["WorkflowRun", ...] = ()

@@ -1,4 +1,4 @@
-"""Key points as a classical descriptor of their windows sees them (semantics 8.4)."""
+"""Key points as a classical descriptor of their windows sees them (semantics 8.5)."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Do components agree with those that a classical descriptor finds (semantics 8.4)."""
+"""Do components agree with those that a classical descriptor finds (semantics 8.5)."""
 
 from typing import ClassVar
 
