@@ -31,7 +31,8 @@ def _both(first: Array, at_first: Array, second: Array, at_second: Array, size: 
     gap = np.full((first.shape[0], 3 * size), 0.5)
     image = np.hstack([first, gap, second])
     moved = at_second + np.array([0, first.shape[1] + gap.shape[1]])
-    return describe(image, np.vstack([at_first, moved]), size, n_features=100)
+    places = np.vstack([at_first, moved])
+    return np.asarray(describe(image, places, size, n_features=100), np.float64)
 
 
 def _ratio(features: Array) -> float:

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vaeopt.core.types import KeyPoints, Look, Micrograph
 from vaeopt.stages.look import COMPONENTS, look_at
@@ -15,8 +15,9 @@ from vaeopt.testing import example_micrograph
 WINDOW = 11
 
 
-def _points(yx_px: NDArray[np.float64]) -> KeyPoints:
-    return KeyPoints(yx_px=yx_px, strength=np.ones(len(yx_px)))
+def _points(yx_px: ArrayLike) -> KeyPoints:
+    places = np.asarray(yx_px, np.float64)
+    return KeyPoints(yx_px=places, strength=np.ones(len(places)))
 
 
 def _image(pixels: NDArray[np.float64]) -> Micrograph:

@@ -28,7 +28,7 @@ STUDY = Comparison(largest_window_px=5, core_px=5, n_fit=100, seed=0)
 def _labels(run: WorkflowRun, k: int) -> NDArray[np.int64]:
     found = partition(run, k)
     assert found is not None
-    return found
+    return np.asarray(found, np.int64)
 
 
 def _look(types: NDArray[np.int64], labels: dict[int, NDArray[np.int64]]) -> Look:
@@ -156,7 +156,7 @@ def test_components_that_cannot_be_are_refused(cls: type[Any], wrong: tuple[int,
 
 @pytest.mark.parametrize("cls", BOTH)
 def test_a_k_outside_the_grid_is_refused_with_the_settings(cls: type[Any]) -> None:
-    table = [{"kind": cls.kind}]
+    table: Any = [{"kind": cls.kind}]
     with pytest.raises(SettingsError, match=rf"'{cls.kind}' needs K = 6 in the grid, got \[1, 5\]"):
         Workflow(mixture=Gmm(components=(1, 5)), rewards=table)
     with pytest.raises(SettingsError, match=r"needs K = 3, 4 in the grid, got \[5, 8\]"):
