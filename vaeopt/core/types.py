@@ -1,8 +1,7 @@
 """The nouns of the flow: what one stage hands to the next.
 
-All are frozen, keyword-only and hold NumPy arrays as they are (nothing is copied). Positions are
-(row, column) in pixels with pixel centres at integers, and are named ``yx``. A name with a unit
-ends in it.
+All are frozen, keyword-only and hold NumPy arrays as they are (not copied). Positions are (row,
+column) in pixels, centres at integers, and are named ``yx``. A name with a unit ends in it.
 """
 
 from collections.abc import Mapping
