@@ -3,17 +3,19 @@
 from vaeopt.study.space import SearchSpace
 from vaeopt.truth.bench import rows_of
 from vaeopt.truth.columns import directions_of
-from vaeopt.truth.cube import Cube, cube_of
+from vaeopt.truth.cube import cube_of
 from vaeopt.truth.file import TruthFile
 from vaeopt.truth.findings import Summary
 from vaeopt.truth.rows import Row
 from vaeopt.truth.summary import summarise
 
-__all__ = ["cubes_of", "summary_of"]
+__all__ = ["summary_of"]
 
 
 def summary_of(file: TruthFile, only: str | None = None) -> Summary:
     """What the finished trainings of a benchmark say; one that is running may be asked, too.
+
+    Rows that the grid no longer asks for are left out.
 
     Args:
         file: of the benchmark.
@@ -22,46 +24,29 @@ def summary_of(file: TruthFile, only: str | None = None) -> Summary:
     Raises:
         StudyError: no such family, or a broken file of rows.
     """
-    cubes = cubes_of(file, only)
-    wanted = sum(_size(file, scene.family) for scene in file.scenes(only))
-    done = sum(int(cube.trained.sum()) for cube in cubes)
     settings = file.settings
-    asked = {reward.label for reward in settings.workflow.values} | {*settings.scores.rank_sums}
-    asked |= {f"{name}.{one.label}" for name, view in settings.views.items() for one in view.values}
-    return summarise(
-        cubes,
-        name=settings.name,
-        missing=max(0, wanted - done),
-        asked=asked,
-        target=settings.scores.target,
-    )
-
-
-def cubes_of(file: TruthFile, only: str | None = None) -> list[Cube]:
-    """The rows of every scene as arrays; rows that the grid no longer asks for are left out."""
-    settings = file.settings
-    directions = directions_of(settings.workflow, settings.views, settings.scores)
-    cubes = []
-    scores = settings.scores
+    scores, seeds = settings.scores, settings.trainings.seeds
+    directions = directions_of(settings.workflow, settings.views, scores)
+    cubes, missing = [], 0
     for scene, found in rows_of(file, only).items():
+        space = settings.study_of(scene).space
+        rows = [row for row in found.rows.values() if _asked_for(row, space, seeds)]
+        missing += seeds * (space.n_points or 0) - len(rows)
         if found.header is None:
             continue
-        space = settings.study_of(scene).space
-        rows = [
-            row for row in found.rows.values() if _asked_for(row, space, settings.trainings.seeds)
-        ]
-        n_classes = len(found.header.facts["classes"])
         cubes.append(
             cube_of(
                 scene,
-                n_classes,
+                len(found.header.facts["classes"]),
                 rows,
                 directions,
                 rank_sums=scores.rank_sums,
                 target=scores.target,
             )
         )
-    return cubes
+    asked = {reward.label for reward in settings.workflow.values} | {*scores.rank_sums}
+    asked |= {f"{name}.{one.label}" for name, view in settings.views.items() for one in view.values}
+    return summarise(cubes, name=settings.name, missing=missing, asked=asked, target=scores.target)
 
 
 def _asked_for(row: Row, space: SearchSpace, seeds: int) -> bool:
@@ -71,11 +56,3 @@ def _asked_for(row: Row, space: SearchSpace, seeds: int) -> bool:
         and row.params.keys() == grid.keys()
         and all(value in grid[path] for path, value in row.params.items())
     )
-
-
-def _size(file: TruthFile, family: str) -> int:
-    """Trainings on one scan of a family."""
-    settings = file.settings
-    scene = next(one for one in settings.scenes_of() if one.family == family)
-    points = settings.study_of(scene).space.n_points
-    return settings.trainings.seeds * (points or 0)
