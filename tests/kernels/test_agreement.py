@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vaeopt.kernels.agreement import (
+    alike_kappa,
     circular_agreement,
     circular_resultant,
     draw_angles,
@@ -221,3 +222,46 @@ def test_poses_are_uniform() -> None:
     assert -1 <= shifts.min() < -0.99 < 0.99 < shifts.max() <= 1
     assert np.abs(np.mean(np.exp(1j * angles))) < 0.05
     assert np.abs(shifts.mean(axis=0)).max() < 0.05
+
+
+# ---- those that look alike
+
+
+def test_kappa_of_look_alikes_by_hand() -> None:
+    """6 pairs, 4 of them equal; shares 2/5 and 3/5: (4/6 - 13/25) / (12/25) = 11/36."""
+    alike = [[1, 4], [0, -1], [3, 4], [0, -1], [-1, -1]]
+    assert alike_kappa([0, 0, 1, 1, 1], alike) == pytest.approx((4 / 6 - 13 / 25) / (12 / 25))
+
+
+def test_kappa_of_look_alikes_is_that_of_the_whole_graph() -> None:
+    rng = np.random.default_rng(3)
+    labels, alike = rng.integers(0, 4, 500), rng.integers(-1, 500, (500, 6))
+    pairs = [(i, j) for i, others in enumerate(alike) for j in others if j >= 0]
+    observed = np.mean([labels[i] == labels[j] for i, j in pairs])
+    expected = sum(np.mean(labels == k) ** 2 for k in range(4))
+    found = alike_kappa(labels, alike)
+    assert found is not None
+    assert found == pytest.approx((observed - expected) / (1 - expected))
+    assert abs(found) < 0.05, "chance"
+
+
+@pytest.mark.parametrize(
+    ("labels", "alike", "expected"),
+    [
+        ([0, 0, 1, 1], [[1], [0], [3], [2]], 1.0),
+        ([0, 0, 1, 1], [[2], [3], [0], [1]], -1.0),
+        ([7, 7, 7], [[1], [2], [0]], 0.0),  # one component agrees with everything
+        ([0, 1], [[-1], [-1]], None),
+        ([], np.zeros((0, 3), dtype=int), None),
+    ],
+)
+def test_bounds_of_the_kappa_of_look_alikes(
+    labels: list[int], alike: list[list[int]], expected: float | None
+) -> None:
+    assert alike_kappa(labels, alike) == expected
+
+
+def test_names_of_components_do_not_matter_to_look_alikes() -> None:
+    rng = np.random.default_rng(4)
+    labels, alike = rng.integers(0, 4, 100), rng.integers(0, 100, (100, 3))
+    assert alike_kappa(9 - labels, alike) == pytest.approx(alike_kappa(labels, alike))

@@ -1,8 +1,7 @@
 """The nouns of the flow: what one stage hands to the next.
 
-All are frozen, keyword-only and hold NumPy arrays as they are (nothing is copied). Positions are
-(row, column) in pixels with pixel centres at integers, and are named ``yx``. A name with a unit
-ends in it.
+All are frozen, keyword-only and hold NumPy arrays as they are (not copied). Positions are (row,
+column) in pixels, centres at integers, and are named ``yx``. A name with a unit ends in it.
 """
 
 from collections.abc import Mapping
@@ -389,7 +388,7 @@ class WorkflowRun:
     recuts: Mapping[str, Recut] = field(default_factory=dict)
     """``rotation`` and ``jitter``; there only if a reward needs them (semantics 8.2)"""
     look: Look | None = None
-    """what windows look like to a descriptor; there only if a reward needs it (semantics 8.4)"""
+    """what windows look like to a descriptor; there only if a reward needs it (semantics 8.5)"""
     resampled: tuple[Mixture, ...] = ()
     """the mixture fitted again to other subsets of the kept points (semantics 4.5)"""
     replicates: tuple["WorkflowRun", ...] = ()

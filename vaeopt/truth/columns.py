@@ -117,7 +117,9 @@ def _variants(cls: type[Reward], components: range) -> Iterator[dict[str, Any]]:
     yield {}
     for name, field in cls.model_fields.items():
         named = list(_named(field.annotation))
-        values = [*components, *named] if name == "components" else named
+        values: list[Any] = named
+        if name == "components":  # one K, or the first and last of several
+            values = [*components, *((k, k) for k in components), *named]
         yield from ({name: value} for value in values if value != field.default)
 
 

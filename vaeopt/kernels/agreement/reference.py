@@ -103,7 +103,7 @@ def circular_resultant(
 
 
 def alike_kappa(labels: ArrayLike, alike: ArrayLike) -> float | None:
-    """Cohen's kappa of the labels of points that look alike (semantics 8.4).
+    """Cohen's kappa of the labels of points that look alike (semantics 8.5).
 
     Args:
         labels: (n,) one label per point.

@@ -22,6 +22,9 @@ Array = NDArray[np.floating[Any]]
 _BANDS, _BAND_ANGLES, _BAND_ORDER = 8, 32, 4
 _PASSED = 0.7  # of the Nyquist frequency: what lies above is mostly noise
 _BLOCK_PIXELS = 4_000_000
+_BLOCK_PAIRS = 4_000_000
+# The square root lifts the rounding of a transform, 1e-16, to 1e-8; contrast is 1e-3 and more.
+_SAME = 1e-6
 
 
 def describe(pixels: ArrayLike, yx_px: ArrayLike, size_px: int, *, n_features: int = 12) -> Array:
@@ -37,7 +40,8 @@ def describe(pixels: ArrayLike, yx_px: ArrayLike, size_px: int, *, n_features: i
         n_features: most components.
 
     Returns:
-        (n, at most n_features) float64; fewer where there are fewer places or features.
+        (n, at most n_features) float64; fewer where there are fewer places or features, and none
+        where all windows are the same up to a turn, as they are in a constant image.
 
     Raises:
         ValueError: a window below 3 px.
@@ -67,7 +71,8 @@ def most_alike(
         apart_px: places at this distance or closer do not count [px].
 
     Returns:
-        (n, k) indices, the most similar first; -1 where there are not enough.
+        (n, k) indices, the most similar first; -1 where there are not enough, and everywhere if
+        f = 0.
 
     >>> most_alike([[0.0], [0.1], [5.0], [5.2]], [(0, 0), (0, 9), (9, 0), (9, 9)], 1).ravel()
     array([1, 0, 3, 2])
@@ -80,14 +85,16 @@ def most_alike(
         return found
     tree, left, asked = cKDTree(features), np.arange(n), min(n, 4 * k + 1)
     while len(left):  # nearly all are done at once; those among many close ones ask for more
-        order = np.asarray(tree.query(features[left], asked)[1]).reshape(len(left), asked)
-        distance = np.linalg.norm(places[order] - places[left][:, None], axis=2)
-        counts = (distance > apart_px) & (order != left[:, None])
-        rank = np.cumsum(counts, axis=1)
-        use = counts & (rank <= k)
-        row, column = np.nonzero(use)
-        found[left[row], rank[row, column] - 1] = order[row, column]
-        left = left[rank[:, -1] < k] if asked < n else left[:0]
+        short, step = [], max(1, _BLOCK_PAIRS // asked)
+        for rows in (left[start : start + step] for start in range(0, len(left), step)):
+            order = np.asarray(tree.query(features[rows], asked)[1]).reshape(len(rows), asked)
+            distance = np.linalg.norm(places[order] - places[rows][:, None], axis=2)
+            counts = (distance > apart_px) & (order != rows[:, None])
+            rank = np.cumsum(counts, axis=1)
+            row, column = np.nonzero(counts & (rank <= k))
+            found[rows[row], rank[row, column] - 1] = order[row, column]
+            short.append(rows[rank[:, -1] < k])
+        left = np.concatenate(short) if asked < n else left[:0]
         asked = min(n, 4 * asked)
     return found
 
@@ -134,9 +141,8 @@ def _standardised(features: Array) -> Array:
     """Zero mean and unit variance over places, and a mean square of 1 per place in total."""
     centred = features - features.mean(axis=0)
     spread = centred.std(axis=0)
-    told = spread > 1e-9  # a feature that is the same everywhere says nothing
-    scaled = centred / np.where(told, spread, np.inf)
-    return np.asarray(scaled / np.sqrt(max(1, told.sum())))
+    told = spread > _SAME  # a feature that is the same everywhere says nothing
+    return np.asarray(centred[:, told] / spread[told] / np.sqrt(max(1, told.sum())))
 
 
 def _principal(features: Array, most: int) -> Array:

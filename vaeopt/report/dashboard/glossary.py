@@ -73,6 +73,16 @@ _OF_KIND = {
     "variance-product": Meaning(
         "how far the latents spread", "0 or more; 0: collapsed", _INFORMATION
     ),
+    "descriptor-ami": Meaning(
+        "whether the components are those that a descriptor finds for which nothing was trained",
+        "1: the same, 0: unrelated; below 0.28 there may be no building blocks",
+        _VALIDITY,
+    ),
+    "descriptor-kappa": Meaning(
+        "whether patches that look alike, however they are turned, belong to the same component",
+        _AGREEMENT,
+        _VALIDITY,
+    ),
     "spatial-kappa": Meaning(
         "whether neighbours in the image belong to the same component", _AGREEMENT, _VALIDITY
     ),

@@ -1,4 +1,4 @@
-"""Key points as a classical descriptor of their windows sees them (semantics 8.4)."""
+"""Key points as a classical descriptor of their windows sees them (semantics 8.5)."""
 
 import warnings
 
@@ -48,7 +48,7 @@ def _parted(features: Floats) -> dict[int, Ints]:
     spread = features[:, 0].std() if d else 0.0
     if spread == 0:
         return {}
-    scaled, found = features / spread, {}
+    scaled, found = features / spread, dict[int, Ints]()
     with warnings.catch_warnings(), threadpool_limits(1):  # the same labels on any machine
         warnings.simplefilter("ignore", ConvergenceWarning)  # still a partition
         for k in COMPONENTS:

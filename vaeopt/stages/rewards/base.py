@@ -68,7 +68,8 @@ class Reward(Plugin, family="reward"):
     def needs(self) -> frozenset[str]:
         """What a run must carry beside the usual; computed only where a reward asks for it.
 
-        ``bayesian`` stands for ``run.bayesian``, ``rotation`` and ``jitter`` for ``run.recuts``.
+        ``bayesian`` stands for ``run.bayesian``, ``rotation`` and ``jitter`` for ``run.recuts``,
+        ``look`` for ``run.look``.
         """
         return frozenset()
 

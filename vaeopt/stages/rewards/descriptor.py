@@ -1,4 +1,4 @@
-"""What rewards share that ask a classical descriptor of the windows (semantics 8.4)."""
+"""What rewards share that ask a classical descriptor of the windows (semantics 8.5)."""
 
 from typing import Annotated, ClassVar, Literal, Self
 

@@ -1,4 +1,4 @@
-"""Do components agree with those that a classical descriptor finds (semantics 8.4)."""
+"""Do components agree with those that a classical descriptor finds (semantics 8.5)."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from vaeopt.stages.rewards.partition import agreement, has_partitions, partition
 __all__ = ["STRUCTURE", "DescriptorAmi"]
 
 STRUCTURE = 0.28
-"""below this the two witnesses do not tell of the same building blocks (docs/truth.md)"""
+"""below this the two witnesses do not tell of the same parts (docs/rewards/validity.md)"""
 
 
 class DescriptorAmi(DescriptorReward, kind="descriptor-ami"):

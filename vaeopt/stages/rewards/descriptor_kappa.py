@@ -1,4 +1,4 @@
-"""Do key points that look alike get the same component (semantics 8.4)."""
+"""Do key points that look alike get the same component (semantics 8.5)."""
 
 from typing import ClassVar
 
