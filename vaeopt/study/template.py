@@ -36,7 +36,7 @@ density_filter = {{ kind = "quantile", drop = 0.10 }}
 mixture        = {{ kind = "gmm", components = [1, 10] }}
 # What is optimised: do components agree with those of an untrained descriptor of the windows?
 # Best below 0.28: no building blocks. Not for building blocks that differ in orientation alone:
-# there, take "reconstruction", "gain" and "spatial-kappa". Several rewards give a Pareto front, for example
+# there, take "reconstruction", "gain" and "spatial-kappa". Several rewards give a Pareto front:
 # [ {{ kind = "reconstruction" }}, {{ kind = "descriptor-ami" }} ].    vaeopt kinds reward
 rewards        = [ {{ kind = "descriptor-ami" }} ]
 # Computed and stored with every trial, but steers nothing: order by any of them with
