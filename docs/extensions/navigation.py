@@ -25,7 +25,6 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "figures",
             "dashboard",
             "terminal",
-            "datasets",
         ),
     ),
     (
