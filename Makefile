@@ -24,7 +24,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/vaeopt optimize studies/quick-start
-	$(BIN)/vaeopt best studies/quick-start --order-by descriptor_ami --truth
+	$(BIN)/vaeopt best studies/quick-start --truth
 	$(BIN)/vaeopt report studies/quick-start
 
 test: $(VENV)/.installed-dev
