@@ -73,7 +73,7 @@ def test_an_image_without_a_truth_is_refused_in_one_line(
     assert err.count("\n") == 1
 
 
-def test_where_all_collapsed_there_is_a_verdict_and_nothing_to_compare(
+def test_where_all_collapsed_the_verdict_is_judged_and_nothing_is_picked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unscorable = '{ kind = "variance-product", minimum = 1e9 }'
@@ -81,5 +81,6 @@ def test_where_all_collapsed_there_is_a_verdict_and_nothing_to_compare(
     assert main(["best", str(tmp_path / "atoms"), "--truth"]) == 3
     out, err = capsys.readouterr()
     assert out.startswith("no structure: the only finished trial has collapsed or ")
-    assert out.count("\n") == 1
-    assert err.startswith("vaeopt: no feasible trial yet")
+    assert "no trial can be picked: all have collapsed\n" in out
+    assert out.endswith("the verdict on structure is wrong\n")
+    assert err.endswith("vaeopt: no feasible trial yet: none is finished, or all have collapsed\n")

@@ -140,6 +140,24 @@ def test_intervals_hold_the_mean_and_are_wide_where_scenes_differ() -> None:
     assert (sure.rho.low, sure.rho.high) == (pytest.approx(1), pytest.approx(1))
 
 
+def test_few_scenes_are_drawn_from_with_all_their_variance() -> None:
+    half: dict[str, Values] = {"right": lambda a, i: a if i % 2 else 0.5}
+    most: dict[str, Values] = {"right": lambda a, i: a if i % 4 else 0.5}
+    scenes = [cube("a", ARI, columns=c, seeds=1, seed=s) for s, c in enumerate((half, most))]
+    right = of(summarise(scenes, name="x"), "right")
+    one, two = right.rho_by_scene.values()
+    assert one != two
+    # A quarter of the draws is twice the lower one: 1 / sqrt 2 of the difference below the mean.
+    assert right.rho.low == pytest.approx((one + two) / 2 - abs(one - two) / np.sqrt(2))
+
+
+def test_a_scene_without_values_counts_as_none_known_in_its_family() -> None:
+    none: dict[str, Values] = {"right": lambda a, i: None}
+    right = of(summarise([cube("a", ARI, columns=none), cube("a", ARI, seed=2)], name="x"), "right")
+    assert right.rho_by_family == {"a": pytest.approx(0.5)}
+    assert right.rho.mean == pytest.approx(0.5)
+
+
 def test_the_oracle_is_as_good_as_the_noise_of_the_trainings_allows() -> None:
     calm = summarise([cube("a", ARI, seeds=4)], name="x")
     assert reference(calm, "oracle").rho == pytest.approx(1)

@@ -23,6 +23,7 @@ def best(arguments: argparse.Namespace) -> int:
     from vaeopt.report.tables import best_frame, format_frame
     from vaeopt.report.truth_lines import truth_lines
     from vaeopt.study.file import open_study
+    from vaeopt.study.fronts.pareto import finished
     from vaeopt.study.fronts.preferences import parse_weights
     from vaeopt.study.results.access import metric_names
     from vaeopt.study.results.verdict import verdict_of
@@ -37,7 +38,7 @@ def best(arguments: argparse.Namespace) -> int:
     lines = [] if table.empty else [format_frame(table)]
     lines += [] if verdict is None else [verdict.sentence]
     judged = None
-    if arguments.truth and not table.empty:
+    if arguments.truth and finished(study):  # the verdict is judged, also where all have collapsed
         judged = _judged(arguments, file, study, table)
         lines += truth_lines(judged)
     said = None if verdict is None else verdict.to_table()
@@ -58,6 +59,8 @@ def _judged(
     from vaeopt.truth import judged_study
 
     asked = arguments.weights is not None or arguments.order_by is not None
-    pick = int(table["trial"].iloc[0]) if asked else pareto.best(study).number
+    pick: int | None = None
+    if not table.empty:
+        pick = int(table["trial"].iloc[0]) if asked else pareto.best(study).number
     with counter("compared") as each:
         return judged_study(file, study, pick=pick, each=each)

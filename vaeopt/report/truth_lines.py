@@ -15,8 +15,8 @@ def truth_lines(judged: JudgedStudy) -> list[str]:
     if count == 1:
         lines = [f"truth: one building block ({judged.classes[0]}), there is nothing to tell apart"]
     else:
-        lines = [f"truth: {count} building blocks ({', '.join(judged.classes)})", _table(judged)]
-        lines += _first(judged)
+        lines = [f"truth: {count} building blocks ({', '.join(judged.classes)})"]
+        lines += [_table(judged), *_first(judged)] if judged.picks else []
     if judged.verdict_right is not None:
         lines.append(f"the verdict on structure is {'right' if judged.verdict_right else 'wrong'}")
     if judged.without_files:
@@ -46,6 +46,8 @@ def _table(judged: JudgedStudy) -> str:
 
 def _first(judged: JudgedStudy) -> list[str]:
     pick, best = judged.picks[0], judged.picks[-1]
+    if pick.by != "pick":
+        return ["no trial can be picked: all have collapsed"]
     if pick.ari_true_k is None or best.ari_true_k is None:
         return [f"trial {pick.trial} cannot be compared"]
     right = f"trial {pick.trial}: adjusted Rand index {pick.ari_true_k:.2f}"

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from vaeopt.core.errors import StudyError
+from vaeopt.core.errors import StudyError, VaeoptError
 from vaeopt.datasets import RENDERED, RenderedScan, render
 from vaeopt.study.asking.repeats import mean_of
 from vaeopt.study.attributes import IDENTITY
@@ -51,7 +51,7 @@ class JudgedStudy:
     classes: Sequence[str]
     """names of the true building blocks; one for a negative control"""
     picks: Sequence[JudgedPick]
-    """``pick`` first, then those of single rewards and scores, ``truth`` last"""
+    """``pick`` first, if there is one, then those of single rewards and scores, ``truth`` last"""
     verdict_right: bool | None
     """whether the study is right about there being building blocks; None without a verdict"""
     truths: Mapping[int, Truth]
@@ -68,7 +68,7 @@ def judged_study(
     file: StudyFile,
     study: optuna.Study,
     *,
-    pick: int,
+    pick: int | None,
     each: Callable[[int, int], None] | None = None,
 ) -> JudgedStudy:
     """Compare every finished trial of a study with the truth; nothing is trained or written.
@@ -80,7 +80,8 @@ def judged_study(
     Args:
         file: of the study.
         study: with finished trials.
-        pick: number of the trial that is to be judged before all others.
+        pick: number of the trial that is to be judged before all others; None where all have
+            collapsed.
         each: told (done, total) after each trial.
 
     Raises:
@@ -127,7 +128,7 @@ def _truths(
     for done, trial in enumerate(trials, start=1):
         try:
             truths[trial.number] = truth_of(restore(trial, session), scan)
-        except StudyError:
+        except VaeoptError:  # a file that is damaged is as good as one that is missing
             lost.append(trial.number)
         each(done, len(trials))
     if not truths:
@@ -139,7 +140,7 @@ def _truths(
     return truths, lost
 
 
-def _picks(study: optuna.Study, truths: Mapping[int, Truth], pick: int) -> list[JudgedPick]:
+def _picks(study: optuna.Study, truths: Mapping[int, Truth], pick: int | None) -> list[JudgedPick]:
     configurations = {trial.number: trial for trial in representatives(study)}
     right = {
         number: value
@@ -147,7 +148,7 @@ def _picks(study: optuna.Study, truths: Mapping[int, Truth], pick: int) -> list[
         if (value := _mean(trial, truths, "ari_true_k")) is not None
     }
     most = max(right, key=right.__getitem__, default=None)
-    chosen = {"pick": pick, **_favourites(study)}
+    chosen = ({} if pick is None else {"pick": pick}) | _favourites(study)
     if most is not None:
         chosen["truth"] = most
     return [

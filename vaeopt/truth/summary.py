@@ -13,7 +13,6 @@ from vaeopt.truth.references import (
     chance,
     fixed,
     known,
-    mean_or_none,
     oracle,
     scene_summary,
 )
@@ -78,7 +77,7 @@ def _rewards(
     within = _within(real, family, families, len(columns))
     found = []
     for j, column in enumerate(columns):
-        by_family = {f: mean_or_none(rho[family == f, j]) for f in families}
+        by_family = {f: _mean_over_scenes(rho[family == f, j]) for f in families}
         found.append(
             RewardSummary(
                 name=column,
@@ -102,6 +101,11 @@ def _rewards(
             )
         )
     return found
+
+
+def _mean_over_scenes(rho: Reals) -> float | None:
+    """A scene where the reward has no value counts as 0, as in the mean over families."""
+    return None if np.isnan(rho).all() else float(np.nan_to_num(rho).mean())
 
 
 def _stacked(judged: Sequence[Judged], what: str) -> Reals:
@@ -132,15 +136,20 @@ def _bootstrap(
     centre = [judge(means(cube.goodness), means(cube.right), cube.healthy) for cube in real]
     rho = [_moved(one, c, "rho") for one, c in zip(drawn, centre, strict=True)]
     regrets = [_moved(one, c, "regret") for one, c in zip(drawn, centre, strict=True)]
+    found = [np.stack([np.nan_to_num(one.rho), one.regret]) for one in centre]
     members = [np.flatnonzero(family == f) for f in families]
     totals = np.zeros((2, _RESAMPLED, rho[0].shape[1]))
     for b in range(_RESAMPLED):
         for mine in members:
-            for scene in rng.choice(mine, len(mine)):
-                again = rng.integers(len(drawn[scene]))
-                totals[0, b] += rho[scene][again] / len(mine)
-                totals[1, b] += regrets[scene][again] / len(mine)
-    totals /= len(families)
+            n = len(mine)
+            mean = np.mean([found[scene] for scene in mine], axis=0)
+            again = np.zeros_like(mean)
+            for scene in rng.choice(mine, n):
+                draw = rng.integers(len(drawn[scene]))
+                again += np.stack([rho[scene][draw], regrets[scene][draw]]) / n
+            # Scenes drawn from so few of them vary too little: by (n - 1) / n of their variance.
+            wider = np.sqrt(n / (n - 1)) if n > 1 else 1.0
+            totals[:, b] += (mean + wider * (again - mean)) / len(families)
     return np.clip(totals[0], -1, 1), np.maximum(totals[1], 0)
 
 

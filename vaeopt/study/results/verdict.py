@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 
 from vaeopt.stages.rewards.descriptor_ami import STRUCTURE, DescriptorAmi
-from vaeopt.study.fronts.pareto import feasible, finished
+from vaeopt.study.fronts.pareto import feasible, finished, representatives
 from vaeopt.study.results.stored import stored_scores
 
 __all__ = ["Verdict", "verdict_lines", "verdict_of"]
@@ -48,7 +48,7 @@ class Verdict:
             return f"structure: {text} (trial {self.trial}), not below {self.threshold:g}"
         return (
             f"no structure: {text}, below {self.threshold:g}; the components are cuts through a "
-            "continuum, or all windows are too small to show a building block"
+            "continuum, or the descriptor does not see what is there (fine detail, small windows)"
         )
 
     def to_table(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def verdict_of(study: optuna.Study) -> Verdict | None:
         best=None if trial is None else values[trial],
         trial=trial,
         trials=len(values),
-        collapsed=len(done) - len(values),
+        collapsed=len(representatives(study)) - len(values),
     )
 
 
