@@ -41,8 +41,8 @@ def test_a_high_value_is_structure() -> None:
 def test_low_values_are_cuts_through_a_continuum() -> None:
     assert verdict_lines(study_of([0.14])) == [
         "no structure: the best descriptor_ami of 1 trial is 0.140, below 0.28; the components "
-        "are cuts through a continuum, or the descriptor does not see what is there (fine detail, small "
-        "windows)"
+        "are cuts through a continuum, or the descriptor does not see what is there (fine detail, "
+        "small windows)"
     ]
 
 
