@@ -9,7 +9,8 @@ from vaeopt.core.errors import ChangedError, StudyError
 from vaeopt.truth import Row, Scene
 from vaeopt.truth.rows import Header, SceneRows, claimed, read_rows, refuse_changes
 
-IDENTITY = {"training": {"seed": 0, "workflow": {"epochs": 3}}, "scoring": {"version": 1}}
+TRAINING = {"image_sha256": "a", "keypoints_sha256": "b", "comparison": {}, "seed": 0}
+IDENTITY = {"training": {**TRAINING, "workflow": {"epochs": 3}}, "scoring": {"version": 1}}
 
 
 def row(seed: int = 0, **fields: Any) -> Row:
@@ -112,6 +113,8 @@ def test_a_damaged_row_is_told_by_its_line(tmp_path: Path, damage: tuple[bytes, 
         (b'"training":', b'"trainings":'),
         (b'"noise"', b'"\xff"'),
         (b'"identity":', b'"entity":'),
+        (b'"comparison":{}', b'"comparison":null'),
+        (b'"image_sha256":"a"', b'"image_sha256":null'),
         (b'{"facts"', b'["facts"'),
     ],
 )
@@ -128,7 +131,7 @@ def test_a_damaged_header_costs_the_file(tmp_path: Path, damage: tuple[bytes, by
 def test_what_differs_is_named(tmp_path: Path) -> None:
     rows = begun(tmp_path)
     refuse_changes(rows, IDENTITY)
-    changed = {"training": {"seed": 0, "workflow": {"epochs": 4}}, "scoring": {"version": 2}}
+    changed = {"training": {**TRAINING, "workflow": {"epochs": 4}}, "scoring": {"version": 2}}
     with pytest.raises(ChangedError) as refused:
         refuse_changes(rows, changed)
     assert refused.value.lines[1:] == [

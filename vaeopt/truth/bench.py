@@ -19,7 +19,7 @@ from vaeopt.truth.columns import directions_of
 from vaeopt.truth.file import Scene, TruthFile, open_truth
 from vaeopt.truth.kept import kept_file
 from vaeopt.truth.rows import Row, SceneRows, claimed, read_rows, refuse_changes
-from vaeopt.truth.scene import ReadyScene, Task, ready
+from vaeopt.truth.scene import ReadyScene, Task, image_of, ready
 from vaeopt.truth.work import Failure, rescored, trained
 
 __all__ = ["GridProgress", "SilentGrid", "rescore", "rows_of", "train"]
@@ -112,7 +112,8 @@ def train(
             stack.enter_context(claimed(_path(file, scene)))
             found[scene] = read_rows(_path(file, scene), repair=True)
             scene_ready = ready(file, scene)
-            refuse_changes(found[scene], scene_ready.identity())
+            now, image = scene_ready.identity(), image_of(file, scene)
+            refuse_changes(found[scene], now, image=image)
             grids[scene] = list(scene_ready.tasks)
             if found[scene].header is None:
                 found[scene].begin(scene_ready.header)
@@ -161,7 +162,8 @@ def rescore(
             found[scene] = read_rows(path, repair=True)
             scene_ready = ready(file, scene)
             headers[scene] = scene_ready.header
-            refuse_changes(found[scene], scene_ready.identity(), parts=("training",))
+            now, image = scene_ready.identity(), image_of(file, scene)
+            refuse_changes(found[scene], now, parts=("training",), image=image)
             tasks = [t for t in scene_ready.tasks if t.key in found[scene].rows]
             _expect_kept(file, scene, tasks)
             jobs += [_Job(scene, (task,), again=True) for task in tasks]

@@ -183,6 +183,7 @@ def refuse_changes(
     identity: Mapping[str, Any],
     *,
     parts: Sequence[str] = ("training", "scoring"),
+    image: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse to go on with other settings than those that the rows were made with.
 
@@ -190,6 +191,8 @@ def refuse_changes(
         rows: of a scene, perhaps none yet.
         identity: of the settings as they are now.
         parts: of it that count.
+        image: what is done to the image as it is now; rows that do not tell what was done to theirs
+            are known by the checksum of it alone.
 
     Raises:
         ChangedError: names everything that differs.
@@ -198,6 +201,8 @@ def refuse_changes(
         return
     was, now = rows.header.identity, json.loads(json.dumps(identity))
     stored, now = ({part: table[part] for part in parts} for table in (was, now))
+    if image is not None and "image" in rows.header.facts:
+        stored["image"], now["image"] = rows.header.facts["image"], dict(image)
     differences = [Mistake((one.path,), str(one)) for one in unequal(stored, now)]
     if differences:
         raise ChangedError(
@@ -229,8 +234,11 @@ def _header(table: Any) -> Header:
     classes = header.facts["classes"]
     if not (isinstance(classes, list) and classes):
         raise ValueError("no classes")
-    if not all(isinstance(header.identity[part], dict) for part in ("training", "scoring")):
+    training, scoring = (header.identity[part] for part in ("training", "scoring"))
+    if not all(isinstance(one, dict) for one in (training, scoring, training["comparison"])):
         raise ValueError("no identity")
+    if not all(isinstance(training[f"{name}_sha256"], str) for name in ("image", "keypoints")):
+        raise ValueError("no checksums")
     return header
 
 
