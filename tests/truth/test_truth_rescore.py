@@ -1,4 +1,4 @@
-"""Scoring anew: only latents that belong to the rows."""
+"""Scoring anew: only latents that belong to the rows, and no finished row is lost."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 
 from tests.truth.tiny import FAMILIES, truth_folder, truth_text
 from vaeopt.core.errors import StudyError
-from vaeopt.truth import TruthFile, open_truth, rescore, train
+from vaeopt.truth import TruthFile, open_truth, rescore, rows_of, train
 
 ROWS = "noise-medium-1.jsonl"
 
@@ -60,3 +60,28 @@ def test_a_damaged_file_of_latents_is_told(kept: TruthFile) -> None:
     for path in kept.latents.rglob("*.npz"):
         path.write_bytes(path.read_bytes()[:500])
     refused(kept, r"latents of .* cannot be read: .*; train with --keep first$")
+
+
+def test_rows_outside_the_grid_are_not_lost(kept: TruthFile) -> None:
+    narrow = truth_text(families=FAMILIES[1:], search='"vae.latent_dim" = { choices = [2] }')
+    file = open_truth(truth_folder(kept.folder, narrow))
+    refused(
+        file,
+        r"^--rescore: 4 of 8 rows of 'noise-medium-1' are of configurations that are not in the "
+        r"grid; restore the grid",
+    )
+
+
+def test_trainings_of_more_seeds_than_now_are_scored_too(kept: TruthFile) -> None:
+    fewer = truth_text(
+        families=FAMILIES[1:],
+        trainings="seeds = 1",
+        rest='[views.raw]\nmixture = { kind = "gmm", space = "raw" }\nrewards = ["icl"]',
+    )
+    (before,) = rows_of(kept).values()
+    file = open_truth(truth_folder(kept.folder, fewer))
+    rescore(file)
+    (after,) = rows_of(file).values()
+    assert list(after.rows) == list(before.rows)
+    assert all("raw.icl" in row.scores for row in after.rows.values())
+    assert {row.seed for row in after.rows.values()} == {0, 1}
