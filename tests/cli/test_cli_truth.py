@@ -46,11 +46,24 @@ def test_what_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert f"4 trainings are missing: vaeopt truth {place}" in out
 
 
+def test_one_family_is_summarised_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = truth_folder(tmp_path, truth_text(trainings="seeds = 1"))
+    assert main(["truth", str(place), "--only", "noise", "--quiet"]) == 0
+    assert "missing" not in capsys.readouterr().out
+    assert main(["truth", str(place), "--summary", "--only", "lattice"]) == 0
+    out = capsys.readouterr().out
+    assert f"4 trainings are missing: vaeopt truth {place} --only lattice" in out
+    assert main(["truth", str(place), "--summary", "--only", "noise", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["controls"], document["trainings"], document["missing"]) == (["noise"], 4, 0)
+
+
 @pytest.mark.parametrize(
     ("text", "words", "told"),
     [
         (SMALL.replace("epochs = 2", "epoch = 2"), [], "workflow.vae.epoch: unknown setting"),
         (SMALL, ["--only", "lattices"], "--only: no family 'lattices'"),
+        (SMALL, ["--summary", "--only", "lattices"], "--only: no family 'lattices'"),
         (SMALL, ["--rescore"], "--rescore: latents of 4 of 4 trainings"),
         (truth_text(epochs=3, families=FAMILIES[:1], trainings="seeds = 1"), [], "made with other"),
     ],

@@ -1,6 +1,7 @@
 """The loop: nothing is trained twice, and however it was interrupted, the rows are the same."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -160,10 +161,16 @@ def test_a_grid_may_grow(finished: TruthFile, tmp_path: Path) -> None:
             "training.search[1]: was vae.latent_dim, is vae.kl_scale",
         ),
         ({"trainings": "seed = 5"}, "training.seed: was 0, is 5"),
+        (
+            {"families": (FAMILIES[0][:-1] + ", clip_percentiles = [2, 90] }", FAMILIES[1])},
+            "image.clip_percentiles[1]: was 99.0, is 90.0",
+        ),
+        ({"rest": "[views.raw]\nrewards = ['icl']"}, "scoring.views.raw: was none, is {"),
     ],
 )
+@pytest.mark.parametrize("act", [train, summary_of])
 def test_changed_settings_are_refused_by_name(
-    finished: TruthFile, changed: dict[str, Any], told: str
+    finished: TruthFile, act: Callable[[TruthFile], object], changed: dict[str, Any], told: str
 ) -> None:
     before = rows(finished)
     path = finished.folder / "truth.toml"
@@ -171,11 +178,22 @@ def test_changed_settings_are_refused_by_name(
     try:
         file = open_truth(truth_folder(finished.folder, truth_text(**changed)))
         with pytest.raises(ChangedError) as refused:
-            train(file)
+            act(file)
     finally:
         path.write_text(text)
-    assert told in refused.value.lines
+    assert any(line.startswith(told) for line in refused.value.lines)
     assert rows(finished) == before
+
+
+def test_the_summary_of_one_family_refuses_changes_of_its_own_rows(tmp_path: Path) -> None:
+    file = open_truth(truth_folder(tmp_path))
+    train(file, only="noise")
+    file = open_truth(truth_folder(tmp_path, truth_text(epochs=3)))
+    train(file, only="lattice")
+    assert summary_of(file, "lattice").trainings == 8
+    for only in ("noise", None):
+        with pytest.raises(ChangedError, match=r"rows of 'noise-medium-1' .* was 2, is 3"):
+            summary_of(file, only)
 
 
 def test_a_training_that_fails_is_told_and_tried_again(

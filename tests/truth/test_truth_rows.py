@@ -9,7 +9,8 @@ from vaeopt.core.errors import ChangedError, StudyError
 from vaeopt.truth import Row, Scene
 from vaeopt.truth.rows import Header, SceneRows, claimed, read_rows, refuse_changes
 
-IDENTITY = {"training": {"seed": 0, "workflow": {"epochs": 3}}, "scoring": {"version": 1}}
+TRAINING = {"image_sha256": "a", "keypoints_sha256": "b", "comparison": {}, "seed": 0}
+IDENTITY = {"training": {**TRAINING, "workflow": {"epochs": 3}}, "scoring": {"version": 1}}
 
 
 def row(seed: int = 0, **fields: Any) -> Row:
@@ -82,10 +83,55 @@ def test_a_line_in_the_middle_that_is_no_row_is_told(tmp_path: Path) -> None:
         read_rows(rows.path)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        (b'"margin":-1.0', b'"margin":null'),
+        (b'"margin":-1.0', b'"margin":"low"'),
+        (b'"gain":0.5', b'"gain":"\xff"'),
+        (b'"gain":0.5', b'"gain":[]'),
+        (b'"params":{"vae.latent_dim":2}', b'"params":null'),
+        (b'"k_error":1', b'"k_error":"one"'),
+        (b'"seed":0', b'"seed":null'),
+    ],
+)
+def test_a_damaged_row_is_told_by_its_line(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
+    rows = begun(tmp_path)
+    rows.append(row())
+    head, line = rows.path.read_bytes().splitlines()
+    assert damage[0] in line
+    rows.path.write_bytes(head + b"\n" + line.replace(*damage) + b"\n")
+    with pytest.raises(StudyError, match=r"^line 2 of .*; remove the line, and what it held"):
+        read_rows(rows.path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        (b'"classes":["a"]', b""),
+        (b'"classes":["a"]', b'"classes":3'),
+        (b'"training":', b'"trainings":'),
+        (b'"noise"', b'"\xff"'),
+        (b'"identity":', b'"entity":'),
+        (b'"comparison":{}', b'"comparison":null'),
+        (b'"image_sha256":"a"', b'"image_sha256":null'),
+        (b'{"facts"', b'["facts"'),
+    ],
+)
+def test_a_damaged_header_costs_the_file(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
+    rows = begun(tmp_path)
+    rows.append(row())
+    head, line = rows.path.read_bytes().splitlines()
+    assert damage[0] in head
+    rows.path.write_bytes(head.replace(*damage) + b"\n" + line + b"\n")
+    with pytest.raises(StudyError, match=r"^the first line of .*; delete the file, and what"):
+        read_rows(rows.path)
+
+
 def test_what_differs_is_named(tmp_path: Path) -> None:
     rows = begun(tmp_path)
     refuse_changes(rows, IDENTITY)
-    changed = {"training": {"seed": 0, "workflow": {"epochs": 4}}, "scoring": {"version": 2}}
+    changed = {"training": {**TRAINING, "workflow": {"epochs": 4}}, "scoring": {"version": 2}}
     with pytest.raises(ChangedError) as refused:
         refuse_changes(rows, changed)
     assert refused.value.lines[1:] == [

@@ -32,11 +32,13 @@ def truth(arguments: argparse.Namespace) -> int:
     elif not arguments.summary:
         with grid_terminal(quiet=arguments.quiet) as progress:
             failures = train(file, **options, kept=arguments.keep, progress=progress)
-    summary = summary_of(file)
+    summary = summary_of(file, arguments.only)
     files = _written(file, summary, pictures=arguments.png)
     lines = [*short_lines(summary), *(f"wrote {path}" for path in files)]
     if summary.missing:
         command = f"vaeopt truth {quote(str(arguments.folder))}"
+        if arguments.only:
+            command += f" --only {quote(arguments.only)}"
         lines.append(f"{summary.missing} trainings are missing: {command}")
     answer(arguments, {**summary.to_table(), "files": files}, lines)
     if failures:

@@ -18,8 +18,8 @@ from vaeopt.study.processes.lifeline import inherit, lifeline
 from vaeopt.truth.columns import directions_of
 from vaeopt.truth.file import Scene, TruthFile, open_truth
 from vaeopt.truth.kept import kept_file
-from vaeopt.truth.rows import Row, SceneRows, claimed, read_rows, refuse_changes
-from vaeopt.truth.scene import ReadyScene, Task, ready
+from vaeopt.truth.rows import Row, SceneRows, claimed, configuration, read_rows, refuse_changes
+from vaeopt.truth.scene import ReadyScene, Task, image_of, ready
 from vaeopt.truth.work import Failure, rescored, trained
 
 __all__ = ["GridProgress", "SilentGrid", "rescore", "rows_of", "train"]
@@ -112,7 +112,8 @@ def train(
             stack.enter_context(claimed(_path(file, scene)))
             found[scene] = read_rows(_path(file, scene), repair=True)
             scene_ready = ready(file, scene)
-            refuse_changes(found[scene], scene_ready.identity())
+            now, image = scene_ready.identity(), image_of(file, scene)
+            refuse_changes(found[scene], now, image=image)
             grids[scene] = list(scene_ready.tasks)
             if found[scene].header is None:
                 found[scene].begin(scene_ready.header)
@@ -161,8 +162,9 @@ def rescore(
             found[scene] = read_rows(path, repair=True)
             scene_ready = ready(file, scene)
             headers[scene] = scene_ready.header
-            refuse_changes(found[scene], scene_ready.identity(), parts=("training",))
-            tasks = [t for t in scene_ready.tasks if t.key in found[scene].rows]
+            now, image = scene_ready.identity(), image_of(file, scene)
+            refuse_changes(found[scene], now, parts=("training",), image=image)
+            tasks = _to_rescore(scene_ready, found[scene])
             _expect_kept(file, scene, tasks)
             jobs += [_Job(scene, (task,), again=True) for task in tasks]
             show.preparing(number, len(scenes))
@@ -212,6 +214,31 @@ def _tell_of_columns(file: TruthFile, found: Mapping[Scene, SceneRows], show: Gr
             f"finished trainings have no {', '.join(lacking)}; --rescore computes them where "
             "latents were kept"
         )
+
+
+def _to_rescore(scene: ReadyScene, found: SceneRows) -> list[Task]:
+    """Trainings behind all rows, in the order of the grid; those of more seeds than now come last.
+
+    Raises:
+        StudyError: rows of configurations that are not in the grid, so that nothing tells how their
+            latents are to be scored; they would be lost.
+    """
+    grid = list(scene.tasks)
+    asked = {task.key: task for task in grid}
+    known = {configuration(dict(task.params)): task.params for task in grid}
+    others = [row for key, row in found.rows.items() if key not in asked]
+    outside = sum(configuration(row.params) not in known for row in others)
+    if outside:
+        raise StudyError(
+            f"{outside} of {len(found.rows)} rows of {scene.scene.name!r} are of configurations "
+            "that are not in the grid",
+            setting="--rescore",
+            remedy="restore the grid that they were trained in, and all are scored anew",
+        )
+    return [
+        *(task for key, task in asked.items() if key in found.rows),
+        *(Task(known[configuration(row.params)], row.seed) for row in others),
+    ]
 
 
 def _expect_kept(file: TruthFile, scene: Scene, tasks: Sequence[Task]) -> None:

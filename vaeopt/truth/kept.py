@@ -2,8 +2,10 @@
 
 import json
 import zlib
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -49,7 +51,7 @@ def keep(scene: ReadyScene, task: Task, run: WorkflowRun) -> Path:
             arrays[f"{m}.{name}"] = plain if plain.dtype == bool else plain.astype(np.float32)
         found = vars(latents.reconstruction)
         members.append({"reconstruction": found, "diverged": vae.diverged, "stopped": vae.stopped})
-    meta = {"format": _FORMAT, "key": task.key, "members": members}
+    meta = {"format": _FORMAT, "key": task.key, "training": _digest(scene), "members": members}
     unfinished = path.with_suffix(".tmp")
     with unfinished.open("wb") as out:
         np.savez(out, meta=np.asarray(json.dumps(meta)), **arrays)
@@ -61,22 +63,47 @@ def restored(scene: ReadyScene, task: Task) -> WorkflowRun:
     """A training from its file, with everything behind the encoder computed anew.
 
     Raises:
-        StudyError: its latents were not kept, or the file cannot be used.
+        StudyError: its latents were not kept, are of other settings, or cannot be read.
     """
     path = kept_file(scene.file, scene.scene, task.key)
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as data:
             arrays = dict(data)
         meta = json.loads(str(arrays.pop("meta")))
         if (meta["format"], meta["key"]) != (_FORMAT, task.key):
             raise ValueError("it is of another training")
+        _refuse_others(scene, task, meta)
         members = [_member(scene, task, arrays, m, meta) for m in range(len(meta["members"]))]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise StudyError(
             f"latents of {task.key} on {scene.scene.name!r} cannot be read: {error}",
             remedy="train with --keep first",
         ) from error
     return as_one(members)
+
+
+def _digest(scene: ReadyScene) -> str:
+    """Of everything that a training depends on beside its own key."""
+    text = json.dumps(scene.identity()["training"], sort_keys=True)
+    return sha256(text.encode()).hexdigest()
+
+
+def _refuse_others(scene: ReadyScene, task: Task, meta: dict[str, Any]) -> None:
+    """Latents outlive the rows that were deleted after settings had changed.
+
+    Raises:
+        StudyError: the latents are not known to be of the training that the row is of.
+    """
+    was = meta.get("training")
+    if was == _digest(scene):
+        return
+    how = "do not tell their settings" if was is None else "are of other settings than its row"
+    raise StudyError(
+        f"latents of {task.key} on {scene.scene.name!r} {how}",
+        setting="--rescore",
+        remedy=f"delete {str(scene.file.rows / f'{scene.scene.name}.jsonl')!r} and train again "
+        "with --keep",
+    )
 
 
 def _member(

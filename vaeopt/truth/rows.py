@@ -154,7 +154,7 @@ def read_rows(path: Path, *, repair: bool = False) -> SceneRows:
             its own; for whoever has claimed it, as others may be writing.
 
     Raises:
-        StudyError: a line before the last is not what we write.
+        StudyError: a whole line is not what we write.
     """
     found = SceneRows(path)
     if not path.is_file():
@@ -165,22 +165,16 @@ def read_rows(path: Path, *, repair: bool = False) -> SceneRows:
         with path.open("r+b") as file:
             file.truncate(whole)
             os.fsync(file.fileno())
-    lines = data[:whole].decode("utf-8").splitlines()
-    if not lines:
-        return found
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(data[:whole].split(b"\n")[:-1], start=1):
         try:
-            table = json.loads(line)
+            table = json.loads(line.decode("utf-8"))
             if found.header is None:
-                found.header = Header(**{**table, "scene": Scene(**table["scene"])})
+                found.header = _header(table)
                 continue
-            row = Row(**table)
+            row = _row(table)
             found.rows[row.key] = row
         except (ValueError, TypeError, KeyError) as error:
-            raise StudyError(
-                f"line {number} of {str(path)!r} is not a row of a truth benchmark",
-                remedy="remove the line, and what it held is trained again",
-            ) from error
+            raise _damaged(path, number) from error
     return found
 
 
@@ -189,6 +183,7 @@ def refuse_changes(
     identity: Mapping[str, Any],
     *,
     parts: Sequence[str] = ("training", "scoring"),
+    image: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse to go on with other settings than those that the rows were made with.
 
@@ -196,6 +191,8 @@ def refuse_changes(
         rows: of a scene, perhaps none yet.
         identity: of the settings as they are now.
         parts: of it that count.
+        image: what is done to the image as it is now; rows that do not tell what was done to theirs
+            are known by the checksum of it alone.
 
     Raises:
         ChangedError: names everything that differs.
@@ -204,6 +201,8 @@ def refuse_changes(
         return
     was, now = rows.header.identity, json.loads(json.dumps(identity))
     stored, now = ({part: table[part] for part in parts} for table in (was, now))
+    if image is not None and "image" in rows.header.facts:
+        stored["image"], now["image"] = rows.header.facts["image"], dict(image)
     differences = [Mistake((one.path,), str(one)) for one in unequal(stored, now)]
     if differences:
         raise ChangedError(
@@ -227,6 +226,51 @@ def rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
     return value
+
+
+def _header(table: Any) -> Header:
+    """The first line of a file; ValueError, TypeError or KeyError if it is not one."""
+    header = Header(**{**table, "scene": Scene(**table["scene"])})
+    classes = header.facts["classes"]
+    if not (isinstance(classes, list) and classes):
+        raise ValueError("no classes")
+    training, scoring = (header.identity[part] for part in ("training", "scoring"))
+    if not all(isinstance(one, dict) for one in (training, scoring, training["comparison"])):
+        raise ValueError("no identity")
+    if not all(isinstance(training[f"{name}_sha256"], str) for name in ("image", "keypoints")):
+        raise ValueError("no checksums")
+    return header
+
+
+def _row(table: Any) -> Row:
+    """Any other line; ValueError or TypeError if it is not one."""
+    row = Row(**table)
+    values = [*row.truth.values(), *row.scores.values()]
+    if not (
+        isinstance(table["params"], dict)
+        and isinstance(table.get("reason", ""), str)
+        and all(isinstance(table[count], int) for count in ("seed", "epochs"))
+        and all(map(_is_number, (row.margin, row.seconds)))
+        and all(value is None or _is_number(value) for value in values)
+    ):
+        raise ValueError("no row")
+    return row
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _damaged(path: Path, number: int) -> StudyError:
+    if number == 1:  # nothing below it means anything without it
+        return StudyError(
+            f"the first line of {str(path)!r} is not that of a file of a truth benchmark",
+            remedy="delete the file, and what it held is trained again",
+        )
+    return StudyError(
+        f"line {number} of {str(path)!r} is not a row of a truth benchmark",
+        remedy="remove the line, and what it held is trained again",
+    )
 
 
 def _replace(path: Path, lines: list[str]) -> None:

@@ -4,17 +4,19 @@ import itertools
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any
 
 from vaeopt.core.errors import DataError, VaeoptError
 from vaeopt.core.seeds import Seeds
 from vaeopt.datasets import RenderedScan, render
+from vaeopt.stages.rewards.base import SEMANTICS
 from vaeopt.study.session import Session, prepare, what_counts
 from vaeopt.truth.file import Scene, TruthFile
 from vaeopt.truth.rows import Header, configuration
 from vaeopt.workflow import Workflow
 
-__all__ = ["ReadyScene", "Task", "ready"]
+__all__ = ["ReadyScene", "Task", "identity_of", "image_of", "ready"]
 
 VERSION = 2
 """of the metrics of the truth: rows of different versions never mix"""
@@ -68,41 +70,67 @@ class ReadyScene:
             "keypoints": len(points),
             "length_px": scan.length_px,
             "windows_px": list(self.session.space.windows_px()),
+            "image": image_of(self.file, self.scene),
         }
         return Header(scene=self.scene, identity=self.identity(), facts=facts)
 
     def identity(self) -> dict[str, Any]:
         """What must not change: ``training`` ever, ``scoring`` unless all is scored again."""
-        whole, settings = self.session.identity(), self.file.settings
-        workflow = dict(whole["workflow"])
-        for name in ("rewards", "scores"):
-            del workflow[name]
-        scoring = {name: workflow.pop(name) for name in _SCORING}
-        searched = sorted(self.session.space.entries)
-        for path in searched:  # their values stand in the rows
-            *parents, leaf = path.split(".")
-            place: Any = {**workflow, **scoring}
-            for part in parents:
-                place = place[part]
-            place.pop(leaf, None)
-        views = {name: _behind_the_encoder(view) for name, view in settings.views.items()}
-        return {
-            "training": {
-                "image_sha256": whole["image_sha256"],
-                "keypoints_sha256": whole["keypoints_sha256"],
-                "workflow": workflow,
-                "search": searched,
-                "comparison": asdict(self.session.comparison),
-                "seed": whole["seed"],
+        whole = self.session.identity()
+        rendered = {name: whole[name] for name in ("image_sha256", "keypoints_sha256")}
+        rendered["comparison"] = asdict(self.session.comparison)
+        return identity_of(self.file, self.scene, rendered)
+
+
+def identity_of(file: TruthFile, scene: Scene, rendered: Mapping[str, Any]) -> dict[str, Any]:
+    """What must not change, as the file has it now; nothing is rendered.
+
+    Args:
+        file: of the benchmark.
+        scene: one of its scenes.
+        rendered: what only the image knows: ``image_sha256``, ``keypoints_sha256`` and, of the
+            ``comparison``, the number of points that are fitted.
+    """
+    settings, study = file.settings, file.study(scene).settings
+    workflow = what_counts(study.workflow)
+    for name in ("rewards", "scores"):
+        del workflow[name]
+    scoring = {name: workflow.pop(name) for name in _SCORING}
+    searched = sorted(study.space.entries)
+    for path in searched:  # their values stand in the rows
+        *parents, leaf = path.split(".")
+        place: Any = {**workflow, **scoring}
+        for part in parents:
+            place = place[part]
+        place.pop(leaf, None)
+    smallest, largest = study.space.windows_px()
+    given = {"core_px": smallest, "largest_window_px": largest, "seed": study.optuna.seed}
+    return {
+        "training": {
+            "image_sha256": rendered["image_sha256"],
+            "keypoints_sha256": rendered["keypoints_sha256"],
+            "workflow": workflow,
+            "search": searched,
+            "comparison": {**rendered["comparison"], **given},
+            "seed": study.optuna.seed,
+        },
+        "scoring": {
+            "version": VERSION,
+            "semantics": SEMANTICS,
+            **scoring,
+            "views": {name: _behind_the_encoder(view) for name, view in settings.views.items()},
+            "plugins": {
+                name: sha256((file.folder / name).read_bytes()).hexdigest()
+                for name in settings.plugins
             },
-            "scoring": {
-                "version": VERSION,
-                "semantics": whole["semantics"],
-                **scoring,
-                "views": views,
-                "plugins": whole["plugins"],
-            },
-        }
+        },
+    }
+
+
+def image_of(file: TruthFile, scene: Scene) -> dict[str, Any]:
+    """What is done to the image of a scene after it was rendered."""
+    image = file.settings.study_of(scene).image
+    return {"clip_percentiles": list(image.clip_percentiles)}
 
 
 def ready(file: TruthFile, scene: Scene) -> ReadyScene:
