@@ -54,6 +54,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "science/noise",
             "science/overlap",
             "truth",
+            "benchmarks-truth",
             "pzt-paper",
         ),
     ),

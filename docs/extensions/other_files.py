@@ -19,6 +19,7 @@ TAKEN_FROM = {
     "quick-start": ROOT / "README.md",
     "pzt-paper": ROOT / "studies" / "pzt-paper" / "README.md",
     "benchmarks-gpu": ROOT / "benchmarks" / "gpu" / "README.md",
+    "benchmarks-truth": ROOT / "benchmarks" / "truth" / "README.md",
     "changelog": ROOT / "CHANGELOG.md",
 }
 QUICK_START = ("Two commands", "Your own image", "From Python", "A real scan")
